@@ -1,0 +1,559 @@
+/* engine/ctx.c: the calls that stages make, each a backend call that ends in the stage's callback.
+ *
+ * A call holds the operation and, where it has a deadline, a timer; whichever comes first cancels the other, and the
+ * callback comes when both are over. fds that calls make belong to the stage's list here, so that a stage cannot leak
+ * one. Called by stages/; calls the backend and run.c. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "run.h"
+
+struct call {
+        struct list node;
+        struct sluice_ctx *ctx;
+        struct op *op, *timer;
+        sluice_then_fn *then;
+        int64_t result;
+        bool timed_out;
+};
+
+struct ctx_fd {
+        struct list node;
+        struct slot *slot;
+};
+
+static struct backend *backend_of(const struct sluice_ctx *c)
+{
+        return c->run->loop->backend;
+}
+
+/* ---- fds ---- */
+
+static struct ctx_fd *find_fd(struct sluice_ctx *c, int fd)
+{
+        for (struct list *n = c->fds.next; n != &c->fds; n = n->next)
+                if (container_of(n, struct ctx_fd, node)->slot->fd == fd)
+                        return container_of(n, struct ctx_fd, node);
+        return NULL;
+}
+
+struct slot *ctx_slot(struct sluice_ctx *c, int fd)
+{
+        struct ctx_fd *f = find_fd(c, fd);
+
+        return f ? f->slot : NULL;
+}
+
+static int keep_fd(struct sluice_ctx *c, int fd)
+{
+        struct ctx_fd *f = calloc(1, sizeof(*f));
+
+        if (!f)
+                return -ENOMEM;
+        if (slot_new(&f->slot, backend_of(c), fd) < 0) {
+                free(f);
+                return -ENOMEM;
+        }
+        list_push(&c->fds, &f->node);
+        return 0;
+}
+
+/* An fd that cannot be kept is closed: nobody else knows of it. Never below 3 (see sys_dup()). */
+static int64_t keep_new_fd(struct sluice_ctx *c, int64_t fd)
+{
+        struct backend *b = backend_of(c);
+
+        if (fd < 0)
+                return fd;
+        if (fd < 3) {
+                int high = b->ops->dup(b, (int)fd);
+
+                b->ops->close(b, (int)fd);
+                if (high < 0)
+                        return high;
+                fd = high;
+        }
+        if (keep_fd(c, (int)fd) < 0) {
+                b->ops->close(b, (int)fd);
+                return -ENOMEM;
+        }
+        return fd;
+}
+
+void ctx_forget_fd(struct sluice_ctx *c, int fd)
+{
+        struct ctx_fd *f = find_fd(c, fd);
+
+        if (!f)
+                return;
+        list_unlink(&f->node);
+        slot_unref(f->slot);
+        free(f);
+}
+
+void sluice_ctx_close(struct sluice_ctx *c, int fd)
+{
+        ctx_forget_fd(c, fd);
+}
+
+void sluice_ctx_adopt(struct sluice_ctx *c, int fd)
+{
+        if (!find_fd(c, fd) && keep_fd(c, fd) < 0)
+                close(fd);
+}
+
+/* ---- the life of a call ---- */
+
+static void call_over(struct call *k)
+{
+        struct sluice_ctx *c = k->ctx;
+        sluice_then_fn *then = k->then;
+        int64_t result = k->timed_out && k->result < 0 ? -ETIMEDOUT : k->result;
+
+        if (k->op || k->timer)
+                return;
+        list_unlink(&k->node);
+        free(k);
+        if (then)
+                then(c, c->self, result);
+        run_wake(c->run);
+}
+
+static int64_t result_of(struct sluice_ctx *c, struct op *op)
+{
+        int r = op_result(op);
+
+        switch (op->kind) {
+        case OP_OPEN:
+        case OP_ACCEPT:
+                return keep_new_fd(c, r);
+        case OP_CONNECT:
+                /* Only now: on an O_NONBLOCK socket the ring would answer EINPROGRESS instead of waiting. */
+                if (r == 0)
+                        backend_of(c)->ops->set_nonblock(backend_of(c), op->in->fd, true);
+                return r;
+        case OP_FIND:
+                if (r < 0)
+                        return r;
+                free(c->found);
+                c->found = op->find.ret;
+                return 0;
+        case OP_RESOLVE: {
+                int n = 0;
+
+                if (r < 0) {
+                        sluice_ctx_note(c, "resolve", "%s: %s", op->resolve.host ? op->resolve.host : "",
+                                        op->resolve.error ? gai_strerror(op->resolve.error) : strerror(-r));
+                        return r;
+                }
+                if (c->addresses)
+                        freeaddrinfo(c->addresses);
+                c->addresses = op->resolve.ret;
+                for (struct addrinfo *a = c->addresses; a; a = a->ai_next)
+                        n++;
+                return n;
+        }
+        default:
+                return r;
+        }
+}
+
+static void call_done(struct op *op)
+{
+        struct call *k = op->owner;
+
+        k->result = result_of(k->ctx, op);
+        k->op = NULL;
+        op_free(op);
+        if (k->timer)
+                backend_cancel(backend_of(k->ctx), k->timer);
+        call_over(k);
+}
+
+static void call_timed_out(struct op *op)
+{
+        struct call *k = op->owner;
+        bool expired = op_result(op) == 0;
+
+        k->timer = NULL;
+        op_free(op);
+        if (expired && k->op) {
+                k->timed_out = true;
+                backend_cancel(backend_of(k->ctx), k->op);
+        }
+        call_over(k);
+}
+
+/* Starts `op`, filled in and pinned. Takes it over in any case. */
+static int call_start(struct sluice_ctx *c, struct op *op, int64_t timeout_ms, sluice_then_fn *then)
+{
+        struct backend *b = backend_of(c);
+        struct call *k = calloc(1, sizeof(*k));
+
+        if (!k) {
+                op_free(op);
+                return -ENOMEM;
+        }
+        *k = (struct call){ .ctx = c, .op = op, .then = then };
+        list_init(&k->node);
+        op->owner = k;
+        if (timeout_ms > 0) {
+                k->timer = op_new(b, OP_TIMER, call_timed_out, k);
+                if (!k->timer) {
+                        op_free(op);
+                        free(k);
+                        return -ENOMEM;
+                }
+                k->timer->timer.at_ns = backend_now_ns(b) + (uint64_t)timeout_ms * 1000000u;
+        }
+        list_push(&c->calls, &k->node);
+        backend_submit(b, op);
+        if (k->timer)
+                backend_submit(b, k->timer);
+        return 0;
+}
+
+static struct op *call_op(struct sluice_ctx *c, enum op_kind kind, int fd)
+{
+        struct slot *s = fd >= 0 ? ctx_slot(c, fd) : NULL;
+        struct op *op = op_new(backend_of(c), kind, call_done, NULL);
+
+        if (op && s)
+                op_pin(op, s, NULL, NULL);
+        return op;
+}
+
+void ctx_cancel_calls(struct sluice_ctx *c)
+{
+        for (struct list *n = c->calls.next; n != &c->calls; n = n->next) {
+                struct call *k = container_of(n, struct call, node);
+
+                /* Cleaning up is not cancelled: a temporary file must go. */
+                if (k->op && k->op->kind != OP_UNLINK)
+                        backend_cancel(backend_of(c), k->op);
+        }
+}
+
+void ctx_abandon_calls(struct sluice_ctx *c)
+{
+        struct list *node;
+
+        while ((node = list_pop(&c->calls))) {
+                struct call *k = container_of(node, struct call, node);
+
+                if (k->op) {
+                        backend_abandon(backend_of(c), k->op);
+                        c->run->abandoned++;
+                }
+                if (k->timer)
+                        backend_abandon(backend_of(c), k->timer);
+                free(k);
+        }
+}
+
+bool ctx_has_calls(const struct sluice_ctx *c)
+{
+        return !list_empty(&c->calls);
+}
+
+void ctx_fini(struct sluice_ctx *c)
+{
+        ASSERT(list_empty(&c->calls));
+        while (!list_empty(&c->fds))
+                ctx_forget_fd(c, container_of(c->fds.next, struct ctx_fd, node)->slot->fd);
+        free(c->found);
+        c->found = NULL;
+        if (c->addresses)
+                freeaddrinfo(c->addresses);
+        c->addresses = NULL;
+}
+
+/* ---- the calls ---- */
+
+const void *sluice_ctx_config(const struct sluice_ctx *c)
+{
+        return c->config;
+}
+
+int sluice_ctx_linked(const struct sluice_ctx *c, enum sluice_direction dir)
+{
+        return (dir == SLUICE_INPUT ? c->def->in_link : c->def->out_link) >= 0;
+}
+
+void sluice_ctx_note(struct sluice_ctx *c, const char *operation, const char *format, ...)
+{
+        va_list args;
+
+        c->note_operation = operation;
+        va_start(args, format);
+        vsnprintf(c->note, sizeof(c->note), format, args);
+        va_end(args);
+}
+
+static int call_path(struct sluice_ctx *c, struct op *op, const char *path, const char *second, sluice_then_fn *then)
+{
+        size_t bytes = strlen(path) + 1, more = second ? strlen(second) + 1 : 0;
+        char *copy = op ? malloc(bytes + more) : NULL;
+
+        if (!copy) {
+                if (op)
+                        op_free(op);
+                return -ENOMEM;
+        }
+        memcpy(copy, path, bytes);
+        if (second)
+                memcpy(copy + bytes, second, more);
+        op->owned = copy;
+        switch (op->kind) {
+        case OP_OPEN:
+                op->open.path = copy;
+                break;
+        case OP_LINK:
+                op->name.to = copy;
+                break;
+        case OP_FIND:
+                op->find.file = copy;
+                op->find.path = second ? copy + bytes : NULL;
+                break;
+        default:
+                op->name.from = copy;
+                op->name.to = second ? copy + bytes : NULL;
+                break;
+        }
+        return call_start(c, op, 0, then);
+}
+
+int sluice_ctx_open(struct sluice_ctx *c, const char *path, int flags, mode_t mode, sluice_then_fn *then)
+{
+        struct op *op = call_op(c, OP_OPEN, -1);
+
+        if (op) {
+                op->open.flags = flags;
+                op->open.mode = mode;
+        }
+        return call_path(c, op, path, NULL, then);
+}
+
+int sluice_ctx_link(struct sluice_ctx *c, int fd, const char *path, sluice_then_fn *then)
+{
+        return call_path(c, call_op(c, OP_LINK, fd), path, NULL, then);
+}
+
+int sluice_ctx_rename(struct sluice_ctx *c, const char *from, const char *to, sluice_then_fn *then)
+{
+        return call_path(c, call_op(c, OP_RENAME, -1), from, to, then);
+}
+
+int sluice_ctx_unlink(struct sluice_ctx *c, const char *path, sluice_then_fn *then)
+{
+        return call_path(c, call_op(c, OP_UNLINK, -1), path, NULL, then);
+}
+
+int sluice_ctx_find(struct sluice_ctx *c, const char *command, const char *path, sluice_then_fn *then)
+{
+        return call_path(c, call_op(c, OP_FIND, -1), command, path, then);
+}
+
+int sluice_ctx_truncate(struct sluice_ctx *c, int fd, int64_t length, sluice_then_fn *then)
+{
+        struct op *op = call_op(c, OP_TRUNCATE, fd);
+
+        if (!op)
+                return -ENOMEM;
+        op->truncate.length = length;
+        return call_start(c, op, 0, then);
+}
+
+int sluice_ctx_sync(struct sluice_ctx *c, int fd, int data_only, sluice_then_fn *then)
+{
+        struct op *op = call_op(c, OP_FSYNC, fd);
+
+        if (!op)
+                return -ENOMEM;
+        op->fsync.data_only = data_only;
+        return call_start(c, op, 0, then);
+}
+
+/* close() of a duplicate runs the file system's flush, which is where NFS and quotas say what they could not store. */
+int sluice_ctx_flush(struct sluice_ctx *c, int fd, sluice_then_fn *then)
+{
+        struct backend *b = backend_of(c);
+        struct op *op = call_op(c, OP_CLOSE, -1);
+        int copy = op ? b->ops->dup(b, fd) : -ENOMEM;
+
+        if (copy < 0) {
+                if (op)
+                        op_free(op);
+                return copy;
+        }
+        op->close.fd = copy;
+        return call_start(c, op, 0, then);
+}
+
+int sluice_ctx_resolve(struct sluice_ctx *c, const char *host, const char *port, int flags, sluice_then_fn *then)
+{
+        struct op *op = call_op(c, OP_RESOLVE, -1);
+        size_t host_bytes = host ? strlen(host) + 1 : 0, port_bytes = strlen(port) + 1;
+        char *copy = op ? malloc(host_bytes + port_bytes) : NULL;
+
+        if (!copy) {
+                if (op)
+                        op_free(op);
+                return -ENOMEM;
+        }
+        if (host)
+                memcpy(copy, host, host_bytes);
+        memcpy(copy + host_bytes, port, port_bytes);
+        op->owned = copy;
+        op->resolve.host = host ? copy : NULL;
+        op->resolve.port = copy + host_bytes;
+        op->resolve.flags = flags;
+        return call_start(c, op, 0, then);
+}
+
+int sluice_ctx_connect(struct sluice_ctx *c, int fd, const struct sockaddr *address, socklen_t bytes, int64_t timeout_ms,
+                       sluice_then_fn *then)
+{
+        struct op *op = call_op(c, OP_CONNECT, fd);
+
+        if (!op)
+                return -ENOMEM;
+        memcpy(&op->net.address, address, bytes);
+        op->net.bytes = bytes;
+        return call_start(c, op, timeout_ms, then);
+}
+
+int sluice_ctx_accept(struct sluice_ctx *c, int fd, int64_t timeout_ms, sluice_then_fn *then)
+{
+        struct op *op = call_op(c, OP_ACCEPT, fd);
+
+        return op ? call_start(c, op, timeout_ms, then) : -ENOMEM;
+}
+
+int sluice_ctx_wait(struct sluice_ctx *c, int fd, unsigned events, int64_t timeout_ms, sluice_then_fn *then)
+{
+        struct op *op = call_op(c, OP_POLL, fd);
+
+        if (!op)
+                return -ENOMEM;
+        op->poll.events = events;
+        return call_start(c, op, timeout_ms, then);
+}
+
+ssize_t sluice_ctx_try_read(struct sluice_ctx *c, int fd, void *data, size_t bytes)
+{
+        struct backend *b = backend_of(c);
+        struct slot *s = ctx_slot(c, fd);
+
+        return s ? b->ops->try_read(b, s, data, bytes) : -EBADF;
+}
+
+const char *sluice_ctx_found(const struct sluice_ctx *c)
+{
+        return c->found;
+}
+
+int sluice_ctx_address(const struct sluice_ctx *c, int index, const struct sockaddr **ret, socklen_t *ret_bytes)
+{
+        struct addrinfo *a = c->addresses;
+
+        while (a && index-- > 0)
+                a = a->ai_next;
+        if (!a)
+                return -ENOENT;
+        *ret = a->ai_addr;
+        *ret_bytes = a->ai_addrlen;
+        return 0;
+}
+
+int sluice_ctx_socket(struct sluice_ctx *c, int family, int type)
+{
+        struct backend *b = backend_of(c);
+
+        return (int)keep_new_fd(c, b->ops->socket(b, family, type));
+}
+
+int sluice_ctx_listen(struct sluice_ctx *c, int fd, const struct sockaddr *address, socklen_t bytes, int backlog)
+{
+        struct backend *b = backend_of(c);
+
+        return b->ops->listen(b, fd, address, bytes, backlog);
+}
+
+int sluice_ctx_option(struct sluice_ctx *c, int fd, int level, int name, int value)
+{
+        struct backend *b = backend_of(c);
+
+        return b->ops->option(b, fd, level, name, value);
+}
+
+int sluice_ctx_shutdown(struct sluice_ctx *c, int fd, int how)
+{
+        struct backend *b = backend_of(c);
+
+        return b->ops->shutdown(b, fd, how);
+}
+
+int sluice_ctx_reset(struct sluice_ctx *c, int fd)
+{
+        struct backend *b = backend_of(c);
+
+        return b->ops->reset(b, fd);
+}
+
+int sluice_ctx_chmod(struct sluice_ctx *c, int fd, const char *path, mode_t mode)
+{
+        struct backend *b = backend_of(c);
+
+        return b->ops->chmod(b, fd, path, mode);
+}
+
+int sluice_ctx_unsent(struct sluice_ctx *c, int fd)
+{
+        struct backend *b = backend_of(c);
+
+        return b->ops->unsent(b, fd);
+}
+
+int sluice_ctx_size(struct sluice_ctx *c, int fd, int64_t *ret)
+{
+        struct backend *b = backend_of(c);
+        struct fd_info info;
+        int r = b->ops->inspect(b, fd, &info);
+
+        if (r < 0)
+                return r;
+        if (info.kind == FD_DIRECTORY)
+                return -EISDIR;
+        if (info.kind != FD_FILE)
+                return -ESPIPE;
+        *ret = info.size;
+        return 0;
+}
+
+int sluice_ctx_dup(struct sluice_ctx *c, int fd)
+{
+        struct backend *b = backend_of(c);
+
+        return (int)keep_new_fd(c, b->ops->dup(b, fd));
+}
+
+int sluice_ctx_replace(struct sluice_ctx *c, int fd)
+{
+        struct backend *b = backend_of(c);
+        int null = b->ops->open_null(b, fd != STDIN_FILENO), r;
+
+        if (null < 0)
+                return null;
+        r = dup2(null, fd) < 0 ? -errno : 0;
+        b->ops->close(b, null);
+        return r;
+}

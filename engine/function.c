@@ -1,0 +1,114 @@
+/* engine/function.c: stages that work on memory: feeding process() from the link before it and the link after it.
+ *
+ *      link before: its buffer is `in`        process()        link after: a MEM segment per buffer produced
+ *
+ * Called by links when there are bytes or there is room, and by run.c when the input has ended. */
+#include <errno.h>
+
+#include "check.h"
+#include "run.h"
+
+static struct run_link *in_link(struct sluice_ctx *c)
+{
+        return c->def->in_link >= 0 ? &c->run->links[c->def->in_link] : NULL;
+}
+
+static struct run_link *out_link(struct sluice_ctx *c)
+{
+        return c->def->out_link >= 0 ? &c->run->links[c->def->out_link] : NULL;
+}
+
+/* The function is over: upstream is told that no more is wanted, downstream that no more comes. */
+static void finish(struct sluice_ctx *c)
+{
+        struct run_link *before = in_link(c), *after = out_link(c);
+
+        c->function_done = true;
+        if (before && !before->ended) {
+                before->link.early = true;
+                link_cancel(&before->link, 0);
+        }
+        if (after && after->link.state == LINK_MOVING)
+                link_give_end(&after->link);
+        run_wake(c->run);
+}
+
+static void function_fail(struct sluice_ctx *c, int error)
+{
+        c->function_done = true;
+        stage_fail(c, error, "process");
+}
+
+struct call_bufs {
+        struct sluice_buf in, out;
+        struct buffer *memory;
+};
+
+/* False: nothing to do now. */
+static bool prepare(struct sluice_ctx *c, struct call_bufs *bufs)
+{
+        struct run_link *before = in_link(c), *after = out_link(c);
+
+        *bufs = (struct call_bufs){ .in.size = sizeof(bufs->in), .out.size = sizeof(bufs->out) };
+        if (before) {
+                if (before->link.state == LINK_MOVING)
+                        bufs->in.len = link_peek(&before->link, &bufs->in.data);
+                bufs->in.end = c->in_end;
+                if (bufs->in.len == 0 && (!c->in_end || c->in_end_told))
+                        return false;
+        }
+        if (!after)
+                return true;
+        /* One slot stays free for END. */
+        if (after->link.state != LINK_MOVING || after->link.segments.nr >= SEGMENTS_MAX - 1)
+                return false;
+        bufs->memory = buffer_get(&c->run->loop->buffers);
+        if (!bufs->memory) {
+                function_fail(c, -ENOMEM);
+                return false;
+        }
+        bufs->out.data = bufs->memory->data;
+        bufs->out.cap = BUFFER_BYTES;
+        return true;
+}
+
+static bool account(struct sluice_ctx *c, struct call_bufs *bufs, int r)
+{
+        struct run_link *before = in_link(c), *after = out_link(c);
+        bool idle = bufs->in.consumed == 0 && bufs->out.len == 0 && !bufs->out.end && r == 0;
+
+        if (r >= 0 && (bufs->in.consumed > bufs->in.len || bufs->out.len > bufs->out.cap))
+                r = -EPROTO;
+        if (r >= 0 && idle && !bufs->in.end) {
+                sluice_ctx_note(c, "process", "it neither consumed nor produced, with bytes and room at hand");
+                r = -EPROTO;
+        }
+        if (r < 0) {
+                buffer_unref(bufs->memory);
+                function_fail(c, r);
+                return false;
+        }
+        if (bufs->in.consumed)
+                link_consume(&before->link, (uint32_t)bufs->in.consumed);
+        if (bufs->out.len)
+                link_give_memory(&after->link, bufs->memory, (uint32_t)bufs->out.len);
+        else
+                buffer_unref(bufs->memory);
+        /* The end is told until a call produces nothing more. */
+        if (bufs->in.end && bufs->in.consumed == bufs->in.len && bufs->out.len == 0)
+                c->in_end_told = true;
+        if (r == SLUICE_END || bufs->out.end || c->in_end_told)
+                finish(c);
+        return true;
+}
+
+bool function_step(struct sluice_ctx *c)
+{
+        struct call_bufs bufs;
+        int r;
+
+        if (c->function_done || c->run->stopping || c->run->phase != RUN_MOVING || !prepare(c, &bufs))
+                return false;
+        r = c->def->ops->process(c, c->self, in_link(c) ? &bufs.in : NULL, out_link(c) ? &bufs.out : NULL);
+        return account(c, &bufs, r);
+}

@@ -1,0 +1,269 @@
+/* sluice/sluice.h: for people who build pipelines.
+ *
+ *      struct sluice_pipeline *p;
+ *      sluice_pipeline_new(&p, NULL);
+ *      int from = sluice_add_file(p, "access.log", NULL);             (sluice/stages.h)
+ *      int to = sluice_add_tcp(p, "127.0.0.1:9000", NULL);
+ *      sluice_pipeline_link(p, from, to);
+ *      int r = sluice_pipeline_run(p);
+ *      sluice_pipeline_free(p);
+ *
+ * Conventions, true everywhere: int functions return >= 0 or a negative errno and leave errno alone. A call that fails
+ * has changed nothing, taken nothing over and written no *ret. A struct that begins with `size` grows only at its tail;
+ * 0 is every field's default. Nothing happens behind the host's back: no signal disposition, environment variable or
+ * global of the host is changed; SIGPIPE is blocked on the loop's thread for the length of a turn.
+ *
+ * Threads: an object is used by one thread at a time; a loop by the thread of its first turn (-EXDEV from another,
+ * -ECHILD after fork). sluice_cancel_fire() and sluice_loop_post() may be called from any thread, the first from a
+ * signal handler too. */
+#ifndef SLUICE_SLUICE_H
+#define SLUICE_SLUICE_H
+
+#include <sluice/stage.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sluice_loop;
+struct sluice_pipeline;
+struct sluice_plan;
+struct sluice_cancel;
+
+/* How a link moves its bytes, cheapest first. */
+enum sluice_link_mode {
+        SLUICE_LINK_NONE,
+        SLUICE_LINK_DIRECT,            /* the process gets the fd itself */
+        SLUICE_LINK_PIPE,              /* a kernel pipe joins two processes */
+        SLUICE_LINK_HANDOVER,          /* a buffer passes from stage to stage */
+        SLUICE_LINK_SPLICE,            /* fd to fd, inside the kernel */
+        SLUICE_LINK_CROSS,             /* one copy between an fd and memory, or between two fds that cannot be spliced */
+        SLUICE_LINK_TEE,               /* one output, several inputs */
+};
+
+/* Who drives a link between two fds. */
+enum sluice_driver {
+        SLUICE_DRIVER_AUTO,
+        SLUICE_DRIVER_INLINE,          /* non-blocking splice(2) on the loop's thread: least CPU per byte */
+        SLUICE_DRIVER_RING,            /* IORING_OP_SPLICE, on kernel workers: may wait for storage; two cores at work */
+        SLUICE_DRIVER_COPY,            /* pooled buffers */
+};
+
+enum sluice_flags {
+        SLUICE_FORBID_COPY    = 1 << 0,    /* -EOPNOTSUPP rather than a payload byte in userspace */
+        SLUICE_PROCESS_GROUP  = 1 << 1,    /* the commands get a process group of their own, one for the pipeline */
+        SLUICE_TERMINAL       = 1 << 2,    /* ... and the terminal, when one of them reads or writes it */
+        SLUICE_DIE_WITH_PARENT = 1 << 3,   /* a command is killed when the thread that started it ends, however it ends */
+        SLUICE_STDERR_FORWARD = 1 << 4,    /* what commands write to stderr goes on to this process's, as it comes */
+        SLUICE_STDERR_INHERIT = 1 << 5,    /* commands have this process's stderr itself: no tail is kept */
+};
+
+struct sluice_options {
+        size_t size;
+        unsigned flags;                /* enum sluice_flags */
+        enum sluice_driver driver;
+        int64_t timeout_ms;            /* deadline of a run, opening included; 0: none. Result: -ETIMEDOUT */
+        int64_t grace_ms;              /* between SIGTERM and SIGKILL; 0: 2000 */
+        struct sluice_cancel *cancel;  /* borrowed while a run lasts; NULL: none */
+};
+
+/* ---- pipelines ---- */
+
+/* An empty pipeline, yours to free. Errors: -ENOMEM, -EINVAL (unknown flag or driver, negative time). */
+int sluice_pipeline_new(struct sluice_pipeline **ret, const struct sluice_options *opt);
+/* Not while it runs on a loop (then -EBUSY is not returned: it aborts the run first and waits). NULL is allowed. */
+void sluice_pipeline_free(struct sluice_pipeline *p);
+
+/* Adds a stage; returns its index. `ops` must outlive the pipeline, `config` only this call if ops->config_copy is set.
+ * `name` is what failures call it; NULL: ops->name. Copied.
+ * Errors: -EBUSY (already built), -EINVAL (a required hook is missing, an ops size we do not know), -ENOMEM, and what
+ * config_copy() returns. */
+int sluice_pipeline_add(struct sluice_pipeline *p, const struct sluice_stage_ops *ops, const void *config, const char *name);
+/* Joins the output of stage `from` to the input of stage `to`. Returns the link's index.
+ * Errors: -EBUSY (already built), -EINVAL (no such stage, from == to), -EEXIST (that input has a link already). */
+int sluice_pipeline_link(struct sluice_pipeline *p, int from, int to);
+
+/* Describes, negotiates and freezes; nothing is opened. Errors: -EINVAL (no stages, a stage without a link where it
+ * needs one), -ENOTSUP (a stage cannot stand there, or a mode this release cannot move yet), -EOPNOTSUPP (FORBID_COPY),
+ * -ELOOP (a circle), -ENOMEM. sluice_pipeline_error() says it in words. Called by start and run when it was not. */
+int sluice_pipeline_build(struct sluice_pipeline *p);
+
+/* Runs it to its end on a private loop, blocking. 0, or the negative errno of the failure that explains the others: for
+ * a command that failed -ECHILD, and sluice_pipeline_failures() has its status. -ECANCELED, -ETIMEDOUT.
+ * When it has returned, on any path, nothing in the kernel names an fd or buffer of the pipeline, every child is
+ * reaped, every fd it opened is closed (but for what the statistics count as abandoned). */
+int sluice_pipeline_run(struct sluice_pipeline *p);
+
+/* Starts it on a loop; `done` is called once, from a turn of that loop. Errors: as build, -EBUSY (it runs already). */
+typedef void sluice_done_fn(void *arg, int result);
+int sluice_pipeline_start(struct sluice_pipeline *p, struct sluice_loop *l, sluice_done_fn *done, void *arg);
+/* Asks a started run to end: as if its cancel token had fired. Returns at once; `done` follows. Loop's thread. */
+void sluice_pipeline_stop(struct sluice_pipeline *p);
+
+/* What went wrong last, in words, for people: "" when nothing did. Valid until the next call on p. */
+const char *sluice_pipeline_error(const struct sluice_pipeline *p);
+/* The stage that the error is about, or -1. */
+int sluice_pipeline_error_stage(const struct sluice_pipeline *p);
+int sluice_pipeline_stages(const struct sluice_pipeline *p);
+int sluice_pipeline_links(const struct sluice_pipeline *p);
+const char *sluice_pipeline_stage_name(const struct sluice_pipeline *p, int stage);
+/* The two ends of a link. -EINVAL: no such link. */
+int sluice_pipeline_link_ends(const struct sluice_pipeline *p, int link, int *ret_from, int *ret_to);
+/* The link's mode: the planned one after build, the one it used after (and while) it ran. -EINVAL: no such link. */
+int sluice_pipeline_link_mode(const struct sluice_pipeline *p, int link);
+const char *sluice_link_mode_name(enum sluice_link_mode mode);
+const char *sluice_driver_name(enum sluice_driver driver);
+/* Why, in words: "splice: file to socket, through a 1 MiB pipe (...)". After a run: what it did. Like snprintf():
+ * writes at most cap bytes, returns the length it would have. -EINVAL: no such link, or not built. */
+int sluice_pipeline_explain(const struct sluice_pipeline *p, int link, char *buf, size_t cap);
+/* The process group of the running commands, for job control; -ESRCH when there is none. */
+pid_t sluice_pipeline_group(const struct sluice_pipeline *p);
+/* The process of a command stage that runs now; -ESRCH. To look at, not to signal: it may end at any time. */
+pid_t sluice_pipeline_stage_pid(const struct sluice_pipeline *p, int stage);
+/* Whether a command of the run was handed the terminal. */
+int sluice_pipeline_has_terminal(const struct sluice_pipeline *p);
+
+/* ---- what happened ---- */
+
+enum sluice_certainty { SLUICE_UNKNOWN, SLUICE_ESTIMATE, SLUICE_EXACT };
+
+struct sluice_number {
+        uint64_t value;
+        enum sluice_certainty certainty;
+};
+
+struct sluice_stats {
+        size_t size;
+        enum sluice_link_mode mode;
+        enum sluice_driver driver;             /* that moved it; AUTO where the engine moved nothing */
+        struct sluice_number bytes;            /* delivered, in all */
+        struct sluice_number bytes_direct;     /* ... of these by an fd that a process was handed */
+        struct sluice_number bytes_piped;      /* ... by a pipe between two processes */
+        struct sluice_number bytes_spliced;    /* ... without entering userspace */
+        struct sluice_number bytes_copied;     /* ... through a buffer of ours */
+        uint64_t bytes_taken;                  /* taken == delivered + inside, always */
+        uint64_t bytes_inside;                 /* at the end of a failed run: taken and never delivered */
+        uint64_t ops_splice, ops_tee, ops_read, ops_write, ops_recv, ops_send, ops_poll;
+        uint64_t ops_inline, ops_ring;         /* the same operations, by who did them */
+        uint64_t ops_short, ops_retried;       /* fewer bytes than asked for; asked again for no reason seen */
+        uint64_t waits_upstream, waits_downstream;
+        uint64_t pipe_bytes;                   /* size of the link's pipe; 0: none */
+        int64_t length;                        /* expected bytes; -1: unknown */
+        uint64_t position;                     /* of a DIRECT file being read or written now; as `bytes` says */
+        unsigned abandoned;                    /* operations that could not be waited for */
+};
+
+/* Numbers of one link, while it runs or after. `size` of *ret must be set. -EINVAL: no such link, or never started. */
+int sluice_pipeline_stats(const struct sluice_pipeline *p, int link, struct sluice_stats *ret);
+
+struct sluice_failure {
+        size_t size;
+        int stage, link;                       /* index; -1: none */
+        const char *stage_name;
+        const char *operation;                 /* "open", "splice", "exit", ... */
+        int error;                             /* negative errno; -ECHILD for a command's own failure */
+        int exit_status;                       /* of a command; -1: did not exit */
+        int signal;                            /* that ended it; 0: none */
+        int inferred;                          /* the cause was concluded, not seen (DIRECT links) */
+        const char *message;                   /* one line, for people */
+        const char *stderr_tail;               /* the last of what the command said; "" */
+};
+
+/* The failures of the last run, the one that explains the others first. Returns their number; writes at most `cap`.
+ * ret[i].size need not be set. Strings are valid until the next run or free. */
+int sluice_pipeline_failures(const struct sluice_pipeline *p, struct sluice_failure *ret, size_t cap);
+
+/* Wall and CPU seconds of the last run; CPU of children is what they had used when reaped. */
+struct sluice_usage {
+        size_t size;
+        double wall_s, cpu_self_s, cpu_children_s;
+        uint64_t ring_ops, waits, waits_for_ring, overflows;
+        unsigned abandoned;
+};
+int sluice_pipeline_usage(const struct sluice_pipeline *p, struct sluice_usage *ret);
+
+/* ---- loops: many pipelines on one thread ---- */
+
+struct sluice_loop_options {
+        size_t size;
+        int exclusive;                 /* the thread serves this loop alone: short blocking calls may be made inline */
+};
+
+/* Errors: -ENOMEM, -EMFILE. */
+int sluice_loop_new(struct sluice_loop **ret, const struct sluice_loop_options *opt);
+/* Every pipeline on it must have ended. NULL is allowed. */
+void sluice_loop_free(struct sluice_loop *l);
+/* Runs what is ready, then waits at most timeout_ms (-1: for ever) for more, and dispatches it.
+ * 1: something happened, 0: nothing did. Errors: -EXDEV, -ECHILD, -EDEADLK (from inside a callback), or the ring's. */
+int sluice_loop_turn(struct sluice_loop *l, int timeout_ms);
+/* Readable when a turn has work: for a host with a loop of its own. Loop's thread. The loop's to close. */
+int sluice_loop_fd(struct sluice_loop *l);
+/* Runs fn(arg) in a turn. Any thread. -ENOMEM. */
+typedef void sluice_task_fn(void *arg);
+int sluice_loop_post(struct sluice_loop *l, sluice_task_fn *fn, void *arg);
+/* Ends a wait. Any thread, any signal handler. */
+void sluice_loop_wake(struct sluice_loop *l);
+
+/* ---- cancel tokens: fire once, stick, broadcast ---- */
+
+/* Errors: -ENOMEM, -EMFILE. */
+int sluice_cancel_new(struct sluice_cancel **ret);
+/* Every run that names it ends with -ECANCELED. Any thread, any signal handler; again is harmless. */
+void sluice_cancel_fire(struct sluice_cancel *c);
+int sluice_cancel_fired(const struct sluice_cancel *c);
+/* The last reference frees; runs hold their own. NULL is allowed. */
+void sluice_cancel_unref(struct sluice_cancel *c);
+
+/* ---- plans: a built shape, run many times ---- */
+
+/* What is different in one run: the configuration of one stage. */
+struct sluice_binding {
+        int stage;
+        const void *config;
+};
+
+/* Holds the pipeline's frozen shape, whatever becomes of p. Errors: as build; -ENOMEM. */
+int sluice_plan_new(struct sluice_plan **ret, struct sluice_pipeline *p);
+/* Starts a run of its own; several may run at once. Configurations are copied as add() does.
+ * Errors: -EINVAL (no such stage), -ENOMEM. */
+int sluice_plan_start(struct sluice_plan *pl, struct sluice_loop *l, const struct sluice_binding *b, size_t n,
+                      sluice_done_fn *done, void *arg);
+void sluice_plan_free(struct sluice_plan *pl);
+
+/* ---- one range, fd to fd ---- */
+
+struct sluice_transfer {
+        size_t size;
+        int from, to;                  /* borrowed until done */
+        int64_t offset_from, offset_to;    /* -1: the fd's own position */
+        int64_t length;                /* -1: until the end */
+        enum sluice_driver driver;
+        int64_t timeout_ms;
+        struct sluice_cancel *cancel;
+};
+
+/* `done` gets the bytes moved, or a negative errno. Errors: -EINVAL, -ENOMEM. Loop's thread. */
+typedef void sluice_transfer_fn(void *arg, int64_t result);
+int sluice_transfer(struct sluice_loop *l, const struct sluice_transfer *t, sluice_transfer_fn *done, void *arg);
+
+/* ---- the machine ---- */
+
+/* The process-wide budget of pipe memory, in bytes: a quarter of the user's soft quota unless set; no limit for those
+ * the quota exempts. Any thread; before the first run. */
+void sluice_pipe_budget(size_t bytes);
+
+/* One finding of `sluice doctor`. */
+enum sluice_health { SLUICE_GOOD, SLUICE_NOTE, SLUICE_AMISS };
+struct sluice_finding {
+        const char *subject, *value, *cure;    /* cure: "" when nothing is amiss */
+        enum sluice_health health;
+};
+/* Asks the kernel and its limits everything, and calls fn for each answer; strings are valid in the call. Any thread. */
+typedef void sluice_finding_fn(void *arg, const struct sluice_finding *f);
+void sluice_doctor(sluice_finding_fn *fn, void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

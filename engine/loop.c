@@ -1,0 +1,254 @@
+/* engine/loop.c: turns, dispatch, posts; the only caller of the backend's wait.
+ *
+ * A turn: posts, then every ready link within its budget, then one wait, then the completions, then every run that
+ * something happened to. Collect, then dispatch: nothing here is re-entered, and a callback may start, stop or free
+ * what it likes but the loop. Called by hosts and run.c; calls backend.h, link.c and run.c. */
+#include "loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "link.h"
+#include "run.h"
+
+struct post {
+        struct list node;
+        sluice_task_fn *fn;
+        void *arg;
+};
+
+int sluice_loop_new(struct sluice_loop **ret, const struct sluice_loop_options *opt)
+{
+        struct sluice_loop *l = calloc(1, sizeof(*l));
+        int r;
+
+        if (!l)
+                return -ENOMEM;
+        r = backend_uring_new(&l->backend, opt && opt->exclusive);
+        if (r < 0) {
+                free(l);
+                return r;
+        }
+        pipe_cache_init(&l->pipes, l->backend);
+        buffers_init(&l->buffers);
+        list_init(&l->ready);
+        list_init(&l->advance);
+        list_init(&l->posts);
+        pthread_mutex_init(&l->posts_lock, NULL);
+        *ret = l;
+        return 0;
+}
+
+void sluice_loop_free(struct sluice_loop *l)
+{
+        struct list *node;
+
+        if (!l)
+                return;
+        ASSERT(l->runs == 0);
+        pipe_cache_fini(&l->pipes);
+        backend_free(l->backend);
+        buffers_fini(&l->buffers);
+        while ((node = list_pop(&l->posts)))
+                free(container_of(node, struct post, node));
+        pthread_mutex_destroy(&l->posts_lock);
+        free(l);
+}
+
+bool loop_exclusive(const struct sluice_loop *l)
+{
+        return l->backend->exclusive;
+}
+
+int loop_check_thread(struct sluice_loop *l)
+{
+        if (!l->bound) {
+                l->bound = true;
+                l->thread = pthread_self();
+                l->pid = getpid();
+                return 0;
+        }
+        if (l->pid != getpid())
+                return -ECHILD;
+        return pthread_equal(l->thread, pthread_self()) ? 0 : -EXDEV;
+}
+
+void loop_ready(struct sluice_loop *l, struct link *link)
+{
+        list_unlink(&link->node);
+        list_push(&l->ready, &link->node);
+}
+
+void loop_unready(struct link *link)
+{
+        list_unlink(&link->node);
+}
+
+void loop_advance(struct sluice_loop *l, struct run *run)
+{
+        list_unlink(&run->node);
+        list_push(&l->advance, &run->node);
+}
+
+/* An inline splice onto a pipe without a reader raises SIGPIPE, and splice has no MSG_NOSIGNAL. The host's disposition
+ * is not ours to change: the signal is blocked for the turn, and one that was not pending before is taken away. */
+static void sigpipe_hold(struct sluice_loop *l)
+{
+        sigset_t pipe_only, pending;
+
+        sigemptyset(&pipe_only);
+        sigaddset(&pipe_only, SIGPIPE);
+        pthread_sigmask(SIG_BLOCK, &pipe_only, &l->old_mask);
+        sigpending(&pending);
+        l->sigpipe_was_pending = sigismember(&pending, SIGPIPE);
+}
+
+static void sigpipe_release(struct sluice_loop *l)
+{
+        const struct timespec now = { 0 };
+        sigset_t pipe_only;
+
+        sigemptyset(&pipe_only);
+        sigaddset(&pipe_only, SIGPIPE);
+        if (!l->sigpipe_was_pending)
+                while (sigtimedwait(&pipe_only, NULL, &now) < 0 && errno == EINTR)
+                        continue;
+        pthread_sigmask(SIG_SETMASK, &l->old_mask, NULL);
+}
+
+static bool run_posts(struct sluice_loop *l)
+{
+        struct list todo, *node;
+        bool any;
+
+        list_init(&todo);
+        pthread_mutex_lock(&l->posts_lock);
+        list_splice(&todo, &l->posts);
+        pthread_mutex_unlock(&l->posts_lock);
+        any = !list_empty(&todo);
+        while ((node = list_pop(&todo))) {
+                struct post *p = container_of(node, struct post, node);
+
+                p->fn(p->arg);
+                free(p);
+        }
+        return any;
+}
+
+/* Only what was ready when we began: a link that still has work afterwards waits for its next turn (fairness). */
+static bool step_links(struct sluice_loop *l)
+{
+        struct list todo, *node;
+        bool any;
+
+        list_init(&todo);
+        list_splice(&todo, &l->ready);
+        any = !list_empty(&todo);
+        while ((node = list_pop(&todo)))
+                link_step(container_of(node, struct link, node));
+        return any;
+}
+
+static bool advance_runs(struct sluice_loop *l)
+{
+        struct list *node;
+        bool any = false;
+
+        while ((node = list_pop(&l->advance))) {
+                run_advance(container_of(node, struct run, node));
+                any = true;
+        }
+        return any;
+}
+
+static bool dispatch(struct list *done)
+{
+        bool any = !list_empty(done);
+        struct list *node;
+
+        while ((node = list_pop(done))) {
+                struct op *op = container_of(node, struct op, node);
+
+                if (op->done && !op->abandoned)
+                        op->done(op);
+                else
+                        op_free(op);
+        }
+        return any;
+}
+
+static bool posts_waiting(struct sluice_loop *l)
+{
+        bool any;
+
+        pthread_mutex_lock(&l->posts_lock);
+        any = !list_empty(&l->posts);
+        pthread_mutex_unlock(&l->posts_lock);
+        return any;
+}
+
+static bool work_left(struct sluice_loop *l)
+{
+        return !list_empty(&l->ready) || !list_empty(&l->advance) || posts_waiting(l);
+}
+
+int sluice_loop_turn(struct sluice_loop *l, int timeout_ms)
+{
+        int r = loop_check_thread(l);
+        struct list done;
+        bool any;
+
+        if (r < 0)
+                return r;
+        if (l->in_turn)
+                return -EDEADLK;
+        l->in_turn = true;
+        sigpipe_hold(l);
+        list_init(&done);
+        any = run_posts(l);
+        any |= step_links(l);
+        any |= advance_runs(l);
+        r = backend_wait(l->backend, &done, work_left(l) || any ? 0 : timeout_ms < 0 ? -1 : timeout_ms * INT64_C(1000000));
+        any |= dispatch(&done);
+        any |= advance_runs(l);
+        sigpipe_release(l);
+        l->in_turn = false;
+        /* A host that polls sluice_loop_fd() must be told that there is more to do. */
+        if (work_left(l))
+                backend_wake(l->backend);
+        return r < 0 ? r : any;
+}
+
+int sluice_loop_fd(struct sluice_loop *l)
+{
+        int r = loop_check_thread(l);
+
+        if (r < 0)
+                return r;
+        r = l->backend->ops->poll_fd(l->backend);
+        backend_wake(l->backend);          /* whatever was started before the host asked */
+        return r;
+}
+
+void sluice_loop_wake(struct sluice_loop *l)
+{
+        backend_wake(l->backend);
+}
+
+int sluice_loop_post(struct sluice_loop *l, sluice_task_fn *fn, void *arg)
+{
+        struct post *p = malloc(sizeof(*p));
+
+        if (!p)
+                return -ENOMEM;
+        p->fn = fn;
+        p->arg = arg;
+        pthread_mutex_lock(&l->posts_lock);
+        list_push(&l->posts, &p->node);
+        pthread_mutex_unlock(&l->posts_lock);
+        backend_wake(l->backend);
+        return 0;
+}

@@ -1,0 +1,45 @@
+/* engine/loop.h: one thread, one backend, and everything that runs on it. */
+#ifndef SLUICE_ENGINE_LOOP_H
+#define SLUICE_ENGINE_LOOP_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include <sluice/sluice.h>
+
+#include "backend.h"
+#include "buffer.h"
+#include "list.h"
+#include "pipe.h"
+
+struct sluice_loop {
+        struct backend *backend;
+        struct pipe_cache pipes;
+        struct buffers buffers;
+        struct list ready;             /* struct link: have work and budget */
+        struct list advance;           /* struct run: something of theirs changed */
+        unsigned runs;                 /* alive on this loop */
+        bool bound, in_turn;
+        pthread_t thread;
+        pid_t pid;
+        bool sigpipe_was_pending;
+        sigset_t old_mask;
+
+        pthread_mutex_t posts_lock;    /* the one thing other threads touch */
+        struct list posts;
+};
+
+struct link;
+struct run;
+
+/* The link is stepped in this turn or the next. */
+void loop_ready(struct sluice_loop *l, struct link *link);
+void loop_unready(struct link *link);
+void loop_advance(struct sluice_loop *l, struct run *run);
+bool loop_exclusive(const struct sluice_loop *l);
+/* -EXDEV, -ECHILD or 0; binds an unbound loop to the calling thread. */
+int loop_check_thread(struct sluice_loop *l);
+
+#endif

@@ -1,0 +1,23 @@
+/* engine/meter.c: how far a process is in a file that it was handed: read from outside, without touching the file.
+ * The position comes from /proc/self/fdinfo: lseek() would wait for the child's write. Called by stats.c and run.c. */
+#include <fcntl.h>
+
+#include "run.h"
+
+void meter_read(struct run_link *l)
+{
+        struct backend *b = l->run->loop->backend;
+        struct fd_info info;
+        uint64_t at;
+
+        if (!l->meter || l->run->phase == RUN_DONE)
+                return;
+        if (b->ops->inspect(b, l->meter->fd, &info) < 0 || info.position < 0)
+                return;
+        /* A program that reads with pread() or copy_file_range() leaves the position behind: while it runs the number
+         * is an estimate. One that seeked back has made it meaningless. */
+        at = info.position == 0 && l->writes && info.flags & O_APPEND ? (uint64_t)info.size : (uint64_t)info.position;
+        if (at < l->meter_start)
+                return;
+        l->metered = (struct sluice_number){ at - l->meter_start, SLUICE_ESTIMATE };
+}

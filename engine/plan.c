@@ -1,0 +1,224 @@
+/* engine/plan.c: see plan.h. Called by pipeline.c and run.c; calls negotiate.c and the stages' describe(). */
+#include "plan.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "run.h"
+
+int plan_new(struct sluice_plan **ret, const struct sluice_options *opt)
+{
+        struct sluice_plan *p = calloc(1, sizeof(*p));
+
+        if (!p)
+                return -ENOMEM;
+        p->refs = 1;
+        if (opt)
+                p->opt = *opt;
+        if (p->opt.grace_ms == 0)
+                p->opt.grace_ms = 2000;
+        *ret = p;
+        return 0;
+}
+
+struct sluice_plan *plan_ref(struct sluice_plan *p)
+{
+        p->refs++;
+        return p;
+}
+
+void plan_unref(struct sluice_plan *p)
+{
+        if (!p || --p->refs > 0)
+                return;
+        for (size_t i = 0; i < p->stages_nr; i++) {
+                config_drop(p->stages[i].ops, p->stages[i].config);
+                free(p->stages[i].name);
+        }
+        free(p->stages);
+        free(p->links);
+        free(p);
+}
+
+int config_dup(const struct sluice_stage_ops *ops, const void *config, void **ret)
+{
+        if (!ops->config_copy) {
+                *ret = (void *)(uintptr_t)config;
+                return 0;
+        }
+        return ops->config_copy(ret, config);
+}
+
+void config_drop(const struct sluice_stage_ops *ops, void *config)
+{
+        if (ops->config_copy && ops->config_free && config)
+                ops->config_free(config);
+}
+
+static bool ops_are_whole(const struct sluice_stage_ops *ops)
+{
+        return ops && ops->size == sizeof(*ops) && ops->name && ops->describe && ops->open && ops->close;
+}
+
+int plan_add_stage(struct sluice_plan *p, const struct sluice_stage_ops *ops, const void *config, const char *name)
+{
+        struct stage_def *stages, d = { .ops = ops, .in_link = -1, .out_link = -1 };
+        int r;
+
+        if (p->frozen)
+                return -EBUSY;
+        if (!ops_are_whole(ops))
+                return -EINVAL;
+        stages = realloc(p->stages, (p->stages_nr + 1) * sizeof(*stages));
+        if (!stages)
+                return -ENOMEM;
+        p->stages = stages;
+        d.name = strdup(name ? name : ops->name);
+        if (!d.name)
+                return -ENOMEM;
+        r = config_dup(ops, config, &d.config);
+        if (r < 0) {
+                free(d.name);
+                return r;
+        }
+        p->stages[p->stages_nr] = d;
+        return (int)p->stages_nr++;
+}
+
+int plan_add_link(struct sluice_plan *p, int from, int to)
+{
+        struct link_plan *links;
+
+        if (p->frozen)
+                return -EBUSY;
+        if (from < 0 || to < 0 || (size_t)from >= p->stages_nr || (size_t)to >= p->stages_nr || from == to)
+                return -EINVAL;
+        if (p->stages[to].in_link >= 0)
+                return -EEXIST;
+        links = realloc(p->links, (p->links_nr + 1) * sizeof(*links));
+        if (!links)
+                return -ENOMEM;
+        p->links = links;
+        links[p->links_nr] = (struct link_plan){ .from = from, .to = to };
+        p->stages[to].in_link = (int)p->links_nr;
+        p->stages[from].out_link = (int)p->links_nr;
+        return (int)p->links_nr++;
+}
+
+int plan_describe(const struct stage_def *d, struct sluice_ctx *ctx, void *self, enum sluice_direction dir,
+                  struct sluice_side *ret)
+{
+        *ret = (struct sluice_side){ .size = sizeof(*ret), .offset = -1, .length = -1 };
+        return d->ops->describe(ctx, self, dir, ret);
+}
+
+/* Before a run there is no context; a bare one carries the configuration and says which sides are linked. */
+static int describe_planned(const struct stage_def *d, int index, enum sluice_direction dir, struct sluice_side *ret,
+                            char *note, size_t cap)
+{
+        struct sluice_ctx ctx = { .def = d, .config = d->config, .index = index };
+        int r;
+
+        list_init(&ctx.calls);
+        list_init(&ctx.fds);
+        r = plan_describe(d, &ctx, NULL, dir, ret);
+        if (r == 0 && ret->io == 0)
+                r = -ENOTSUP;
+        if (r < 0)
+                snprintf(note, cap, "%s", ctx.note[0] ? ctx.note
+                         : dir == SLUICE_INPUT ? "takes no input: it can only be a source"
+                                               : "gives no output: it can only be a sink");
+        return r;
+}
+
+static bool reaches(const struct sluice_plan *p, int from, int to)
+{
+        for (size_t steps = 0; from >= 0 && steps <= p->stages_nr; steps++) {
+                if (from == to)
+                        return true;
+                if (p->stages[from].out_link < 0)
+                        return false;
+                from = p->links[p->stages[from].out_link].to;
+        }
+        return true;
+}
+
+static unsigned outputs_of(const struct sluice_plan *p, int stage)
+{
+        unsigned n = 0;
+
+        for (size_t i = 0; i < p->links_nr; i++)
+                n += p->links[i].from == stage;
+        return n;
+}
+
+/* What later releases build is known to negotiate() already; it is refused here, by name. */
+static const char *not_yet(enum sluice_link_mode mode, unsigned outputs)
+{
+        if (outputs > 1)
+                return "one output with several inputs (tee) is not part of this release";
+        if (mode == SLUICE_LINK_HANDOVER)
+                return "two functions in a row (handover) are not part of this release";
+        return NULL;
+}
+
+static int build_link(struct sluice_plan *p, struct link_plan *l, int *ret_stage, char *text, size_t cap)
+{
+        const struct stage_def *from = &p->stages[l->from], *to = &p->stages[l->to];
+        struct sluice_side out, in;
+        const char *missing;
+        int r;
+
+        *ret_stage = l->from;
+        r = describe_planned(from, l->from, SLUICE_OUTPUT, &out, text, cap);
+        if (r < 0)
+                return r;
+        *ret_stage = l->to;
+        r = describe_planned(to, l->to, SLUICE_INPUT, &in, text, cap);
+        if (r < 0)
+                return r;
+        l->mode = negotiate(out.io, in.io);
+        l->words = (struct link_words){ l->mode, out.kind, in.kind, out.io, in.io, out.note, in.note };
+        missing = not_yet(l->mode, outputs_of(p, l->from));
+        if (missing || l->mode == SLUICE_LINK_NONE) {
+                snprintf(text, cap, "%s", missing ? missing : "it and its neighbour have no way in common");
+                return -ENOTSUP;
+        }
+        if ((p->opt.flags & SLUICE_FORBID_COPY) && l->mode == SLUICE_LINK_CROSS) {
+                snprintf(text, cap, "its input would be copied through userspace, which is forbidden");
+                return -EOPNOTSUPP;
+        }
+        return 0;
+}
+
+int plan_build(struct sluice_plan *p, int *ret_stage, char *text, size_t cap)
+{
+        *ret_stage = -1;
+        if (p->stages_nr == 0) {
+                snprintf(text, cap, "a pipeline without stages moves nothing");
+                return -EINVAL;
+        }
+        for (size_t i = 0; i < p->stages_nr; i++)
+                if (p->stages[i].in_link < 0 && p->stages[i].out_link < 0 && !p->stages[i].ops->command) {
+                        *ret_stage = (int)i;
+                        snprintf(text, cap, "is linked to nothing: only a command can stand alone");
+                        return -EINVAL;
+                }
+        for (size_t i = 0; i < p->links_nr; i++)
+                if (reaches(p, p->links[i].to, p->links[i].from)) {
+                        snprintf(text, cap, "the links form a circle");
+                        return -ELOOP;
+                }
+        for (size_t i = 0; i < p->links_nr; i++) {
+                int r = build_link(p, &p->links[i], ret_stage, text, cap);
+
+                if (r < 0)
+                        return r;
+        }
+        *ret_stage = -1;
+        p->frozen = true;
+        return 0;
+}

@@ -1,0 +1,591 @@
+/* engine/run.c: the phases of run.h. Called by the loop and pipeline.c; calls wire.c, child.c, ctx.c, link.c. */
+#include "run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "cancel.h"
+#include "check.h"
+
+static struct backend *backend_of(const struct run *r)
+{
+        return r->loop->backend;
+}
+
+void run_wake(struct run *r)
+{
+        if (r->phase != RUN_DONE)
+                loop_advance(r->loop, r);
+}
+
+static double own_cpu_s(void)
+{
+        struct rusage u;
+
+        getrusage(RUSAGE_SELF, &u);
+        return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+/* ---- links ---- */
+
+static void link_is_over(struct link *link)
+{
+        struct run_link *l = link->owner;
+        struct run *r = l->run;
+        struct sluice_ctx *c = &r->stages[link->failed_side == LINK_SOURCE ? l->plan->from : l->plan->to];
+
+        l->ended = true;
+        if (link->result < 0 && !r->stopping) {
+                if (link->result == -EOPNOTSUPP && link->forbid_copy)
+                        sluice_ctx_note(c, "splice", "%s, and copying is forbidden", link->copy_why ? link->copy_why : "it cannot be spliced");
+                else if (link->result == -ESTALE)
+                        sluice_ctx_note(c, "read", "it ended before the size it had when opened");
+                stage_fail(c, link->result, link->operation ? link->operation : "move");
+        }
+        if (link->early)
+                run_wake(r);
+        r->stages[l->plan->to].in_end = link->result == 0;
+        if (r->stages[l->plan->to].in_end && (l->words.in_io & SLUICE_IO_MEM) && !(l->words.in_io & SLUICE_IO_INHERIT))
+                while (function_step(&r->stages[l->plan->to]))
+                        continue;
+        run_wake(r);
+}
+
+static bool link_memory(struct link *link)
+{
+        struct run_link *l = link->owner;
+
+        return function_step(&l->run->stages[link->source.slot ? l->plan->to : l->plan->from]);
+}
+
+static const struct link_hooks hooks = { .ended = link_is_over, .memory = link_memory };
+
+/* ---- answers of stages ---- */
+
+static void stage_answer(struct sluice_ctx *c, enum stage_state next, int result, const char *operation)
+{
+        c->state = next;
+        if (result < 0)
+                stage_fail(c, result, operation);
+        run_wake(c->run);
+}
+
+void sluice_ctx_opened(struct sluice_ctx *c, int result)
+{
+        ASSERT(c->state == STAGE_OPENING);
+        stage_answer(c, STAGE_OPEN, result, "open");
+}
+
+void sluice_ctx_committed(struct sluice_ctx *c, int result)
+{
+        ASSERT(c->state == STAGE_COMMITTING);
+        stage_answer(c, STAGE_COMMITTED, result, "commit");
+}
+
+void sluice_ctx_drained(struct sluice_ctx *c, int result)
+{
+        ASSERT(c->state == STAGE_DRAINING);
+        stage_answer(c, STAGE_DRAINED, result, "drain");
+}
+
+static void stage_open(struct sluice_ctx *c)
+{
+        int e;
+
+        c->state = STAGE_OPENING;
+        c->opened = true;
+        e = c->def->ops->open(c, c->self);
+        if (e != -EINPROGRESS)
+                sluice_ctx_opened(c, e);
+}
+
+static void stage_commit(struct sluice_ctx *c)
+{
+        int e;
+
+        c->state = STAGE_COMMITTING;
+        e = c->def->ops->commit ? c->def->ops->commit(c, c->self) : 0;
+        if (e != -EINPROGRESS)
+                sluice_ctx_committed(c, e);
+}
+
+static void stage_drain(struct sluice_ctx *c)
+{
+        int e = 0;
+
+        c->state = STAGE_DRAINING;
+        if (c->def->ops->drained && c->def->in_link >= 0 && !stage_upstream_failed(c->run, c->index))
+                e = c->def->ops->drained(c, c->self);
+        if (e != -EINPROGRESS)
+                sluice_ctx_drained(c, e);
+}
+
+static bool all_in(const struct run *r, enum stage_state state)
+{
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                if (r->stages[i].state != state)
+                        return false;
+        return true;
+}
+
+/* ---- phases ---- */
+
+static void cancel_op(struct run *r, struct op *op)
+{
+        if (op)
+                backend_cancel(backend_of(r), op);
+}
+
+static void begin_closing(struct run *r)
+{
+        int error;
+
+        r->phase = RUN_CLOSING;
+        children_reap(r);
+        child_judge(r);
+        cancel_op(r, r->deadline_op);
+        cancel_op(r, r->grace_op);
+        cancel_op(r, r->cancel_op);
+        error = failures_result(r);
+        for (size_t i = 0; i < r->plan->links_nr; i++)
+                meter_read(&r->links[i]);
+        for (size_t i = 0; i < r->plan->stages_nr; i++) {
+                struct sluice_ctx *c = &r->stages[i];
+
+                if (c->opened)
+                        c->def->ops->close(c, c->self, error);
+                c->state = STAGE_CLOSED;
+        }
+        run_wake(r);
+}
+
+/* What is linked to a stage has given it all it will. */
+static bool input_is_over(const struct run *r, const struct sluice_ctx *c)
+{
+        const struct run_link *l;
+
+        if (c->def->in_link < 0)
+                return true;
+        l = &r->links[c->def->in_link];
+        if (l->driven && !l->ended)
+                return false;
+        return stage_upstream_exited(r, c->index);
+}
+
+static bool stage_is_over(const struct run *r, const struct sluice_ctx *c)
+{
+        bool function = c->def->ops->process && !c->def->ops->fd && !c->def->ops->command;
+
+        if (c->def->ops->command)
+                return c->child.state == CHILD_EXITED;
+        return !function || c->function_done || r->stopping;
+}
+
+static bool all_links_over(const struct run *r)
+{
+        for (size_t i = 0; i < r->plan->links_nr; i++)
+                if (r->links[i].driven && !r->links[i].ended)
+                        return false;
+        return true;
+}
+
+static void drain_stages(struct run *r)
+{
+        for (size_t i = 0; i < r->plan->stages_nr && !r->stopping; i++) {
+                struct sluice_ctx *c = &r->stages[i];
+
+                if (c->state == STAGE_COMMITTED && input_is_over(r, c) && stage_is_over(r, c))
+                        stage_drain(c);
+        }
+}
+
+static void advance_moving(struct run *r)
+{
+        drain_stages(r);
+        if (!r->stopping && all_in(r, STAGE_DRAINED) && all_links_over(r) && !children_running(r))
+                begin_closing(r);
+}
+
+static void advance_starting(struct run *r)
+{
+        if (r->next_spawn < r->plan->stages_nr)
+                return;
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                if (r->stages[i].child.state == CHILD_STARTING)
+                        return;
+        r->phase = RUN_MOVING;
+        wire_start_links(r);
+        for (size_t i = 0; i < r->plan->stages_nr; i++)      /* a link whose reader is gone already */
+                if (r->stages[i].child.state == CHILD_EXITED && r->stages[i].def->in_link >= 0 &&
+                    r->links[r->stages[i].def->in_link].driven)
+                        link_poke_sink(&r->links[r->stages[i].def->in_link].link);
+        advance_moving(r);
+}
+
+static void begin_starting(struct run *r)
+{
+        r->phase = RUN_STARTING;
+        if (!wire_links(r))
+                return;
+        child_spawn_next(r);
+}
+
+static void begin_committing(struct run *r)
+{
+        if (!wire_confirm(r))
+                return;
+        r->phase = RUN_COMMITTING;
+        for (size_t i = 0; i < r->plan->stages_nr && !r->stopping; i++)
+                stage_commit(&r->stages[i]);
+}
+
+static bool calls_under_way(const struct run *r)
+{
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                if (ctx_has_calls(&r->stages[i]))
+                        return true;
+        return false;
+}
+
+static void advance_stopping(struct run *r)
+{
+        if (!calls_under_way(r) && all_links_over(r) && !children_running(r))
+                begin_closing(r);
+}
+
+static void take_counts(struct run *r)
+{
+        r->ended_ns = backend_now_ns(backend_of(r));
+        r->cpu_self_s = own_cpu_s() - r->cpu_start_s;
+        r->counts_end = backend_of(r)->counts;
+}
+
+static void finish(struct run *r)
+{
+        r->phase = RUN_DONE;
+        list_unlink(&r->node);
+        for (size_t i = 0; i < r->plan->stages_nr; i++) {
+                struct sluice_ctx *c = &r->stages[i];
+
+                ctx_fini(c);
+                child_fini(c);
+                if (c->own_config)
+                        config_drop(c->def->ops, (void *)(uintptr_t)c->config);
+                c->config = NULL;
+                free(c->self);
+                c->self = NULL;
+        }
+        for (size_t i = 0; i < r->plan->links_nr; i++) {
+                struct run_link *l = &r->links[i];
+
+                link_fini(&l->link);
+                l->meter = slot_unref(l->meter);
+                if (l->process_pipe_bytes)
+                        pipe_release_budget(l->process_pipe_bytes);
+                r->abandoned += l->link.abandoned;
+        }
+        r->cancel_fd = slot_unref(r->cancel_fd);
+        if (r->terminal_fd >= 0)
+                close(r->terminal_fd);
+        r->terminal_fd = -1;
+        r->result = failures_result(r);
+        take_counts(r);
+        r->loop->runs--;
+        if (r->plan->opt.cancel)
+                sluice_cancel_unref(r->plan->opt.cancel);
+        if (r->done)
+                r->done(r->arg, r->result);
+        if (r->free_when_done)
+                run_free(r);
+}
+
+void run_advance(struct run *r)
+{
+        if (r->phase < RUN_CLOSING && r->stopping) {
+                advance_stopping(r);
+                return;
+        }
+        switch (r->phase) {
+        case RUN_OPENING:
+                if (all_in(r, STAGE_OPEN))
+                        begin_committing(r);
+                break;
+        case RUN_COMMITTING:
+                if (all_in(r, STAGE_COMMITTED))
+                        begin_starting(r);
+                break;
+        case RUN_STARTING:
+                advance_starting(r);
+                break;
+        case RUN_MOVING:
+                advance_moving(r);
+                break;
+        case RUN_CLOSING:
+                if (!calls_under_way(r) && !r->deadline_op && !r->grace_op && !r->cancel_op)
+                        finish(r);
+                break;
+        case RUN_NEW:
+        case RUN_DONE:
+                break;
+        }
+}
+
+/* ---- the ways to an end ---- */
+
+static void grace_over(struct op *op);
+
+static void start_grace(struct run *r)
+{
+        struct op *op;
+
+        if (r->grace_op)
+                return;
+        op = op_new(backend_of(r), OP_TIMER, grace_over, r);
+        if (!op)
+                return;
+        op->timer.at_ns = backend_now_ns(backend_of(r)) + (uint64_t)r->plan->opt.grace_ms * 1000000u;
+        r->grace_op = op;
+        backend_submit(backend_of(r), op);
+}
+
+/* After KILL and one more grace, what is still in the kernel sleeps uninterruptibly (a hung NFS, a stranger's lock). It
+ * keeps what it names; we go. */
+static void abandon_operations(struct run *r)
+{
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                ctx_abandon_calls(&r->stages[i]);
+        for (size_t i = 0; i < r->plan->links_nr; i++)
+                if (r->links[i].driven && !r->links[i].ended)
+                        link_abandon(&r->links[i].link);
+}
+
+static bool any_child_alive(const struct run *r)
+{
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                if (r->stages[i].child.state == CHILD_RUNNING)
+                        return true;
+        return false;
+}
+
+static void grace_over(struct op *op)
+{
+        struct run *r = op->owner;
+        bool expired = op_result(op) == 0;
+
+        r->grace_op = NULL;
+        op_free(op);
+        if (!expired || r->phase >= RUN_CLOSING) {
+                run_wake(r);
+                return;
+        }
+        r->kill_step++;
+        if (any_child_alive(r) && r->kill_step <= 2)
+                children_signal(r, r->kill_step == 1 ? SIGTERM : SIGKILL);
+        else if (!any_child_alive(r))
+                abandon_operations(r);
+        start_grace(r);
+        run_wake(r);
+}
+
+/* A failure closes what it touches and lets the children end by themselves (end of file, SIGPIPE) for the length of
+ * the grace; a cancel or a deadline sends SIGTERM at once. */
+void run_stop(struct run *r)
+{
+        if (r->stopping || r->phase >= RUN_CLOSING || r->phase == RUN_NEW)
+                return;
+        r->stopping = true;
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                ctx_cancel_calls(&r->stages[i]);
+        for (size_t i = 0; i < r->plan->links_nr; i++) {
+                struct run_link *l = &r->links[i];
+
+                if (l->driven && !l->ended)
+                        link_cancel(&l->link, -ECANCELED);
+        }
+        /* What was made for children that never start would keep their neighbours waiting. */
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                if (r->stages[i].child.state == CHILD_NONE)
+                        child_fini(&r->stages[i]);
+        if (r->cancelled || r->timed_out) {
+                r->kill_step = 1;
+                children_signal(r, SIGTERM);
+        }
+        start_grace(r);
+        run_wake(r);
+}
+
+static void deadline_over(struct op *op)
+{
+        struct run *r = op->owner;
+        bool expired = op_result(op) == 0;
+
+        r->deadline_op = NULL;
+        op_free(op);
+        if (expired && r->phase < RUN_CLOSING) {
+                r->timed_out = true;
+                run_stop(r);
+        }
+        run_wake(r);
+}
+
+static void cancel_fired(struct op *op)
+{
+        struct run *r = op->owner;
+        int result = op_result(op);
+
+        r->cancel_op = NULL;
+        op_free(op);
+        if (result > 0 && r->phase < RUN_CLOSING) {
+                r->cancelled = true;
+                run_stop(r);
+        }
+        run_wake(r);
+}
+
+static int watch_cancel(struct run *r)
+{
+        struct backend *b = backend_of(r);
+        int fd = b->ops->dup(b, cancel_fd(r->plan->opt.cancel));
+
+        if (fd < 0)
+                return fd;
+        if (slot_new(&r->cancel_fd, b, fd) < 0) {
+                b->ops->close(b, fd);
+                return -ENOMEM;
+        }
+        r->cancel_op = op_new(b, OP_POLL, cancel_fired, r);
+        if (!r->cancel_op)
+                return -ENOMEM;
+        op_pin(r->cancel_op, r->cancel_fd, NULL, NULL);
+        r->cancel_op->poll.events = POLLIN;
+        backend_submit(b, r->cancel_op);
+        return 0;
+}
+
+static int watch_deadline(struct run *r)
+{
+        struct op *op = op_new(backend_of(r), OP_TIMER, deadline_over, r);
+
+        if (!op)
+                return -ENOMEM;
+        op->timer.at_ns = backend_now_ns(backend_of(r)) + (uint64_t)r->plan->opt.timeout_ms * 1000000u;
+        r->deadline_op = op;
+        backend_submit(backend_of(r), op);
+        return 0;
+}
+
+/* ---- life ---- */
+
+static int init_stage(struct run *r, int i, const struct sluice_binding *b, size_t n)
+{
+        struct sluice_ctx *c = &r->stages[i];
+        void *own;
+        int e;
+
+        *c = (struct sluice_ctx){ .run = r, .def = &r->plan->stages[i], .index = i, .config = r->plan->stages[i].config };
+        list_init(&c->calls);
+        list_init(&c->fds);
+        for (size_t k = 0; k < n; k++) {
+                if (b[k].stage != i)
+                        continue;
+                e = config_dup(c->def->ops, b[k].config, &own);
+                if (e < 0)
+                        return e;
+                c->config = own;
+                c->own_config = true;
+        }
+        c->self = calloc(1, c->def->ops->instance_size ? c->def->ops->instance_size : 1);
+        return c->self ? 0 : -ENOMEM;
+}
+
+static void free_stages(struct run *r)
+{
+        for (size_t i = 0; r->stages && i < r->plan->stages_nr; i++) {
+                struct sluice_ctx *c = &r->stages[i];
+
+                if (c->own_config && c->config)
+                        config_drop(c->def->ops, (void *)(uintptr_t)c->config);
+                free(c->self);
+        }
+        free(r->stages);
+        r->stages = NULL;
+}
+
+int run_new(struct run **ret, struct sluice_plan *plan, struct sluice_loop *loop, const struct sluice_binding *b, size_t n)
+{
+        struct run *r = calloc(1, sizeof(*r));
+        int e = -ENOMEM;
+
+        if (!r)
+                return -ENOMEM;
+        list_init(&r->node);
+        r->loop = loop;
+        r->plan = plan_ref(plan);
+        r->terminal_fd = -1;
+        r->stages = calloc(plan->stages_nr, sizeof(*r->stages));
+        r->links = calloc(plan->links_nr ? plan->links_nr : 1, sizeof(*r->links));
+        if (!r->stages || !r->links)
+                goto out;
+        for (size_t i = 0; i < plan->stages_nr; i++) {
+                e = init_stage(r, (int)i, b, n);
+                if (e < 0)
+                        goto out;
+        }
+        for (size_t i = 0; i < plan->links_nr; i++) {
+                struct run_link *l = &r->links[i];
+
+                l->run = r;
+                l->plan = &plan->links[i];
+                l->mode = l->plan->mode;
+                l->words = l->plan->words;
+                l->length = -1;
+                link_init(&l->link, loop, &hooks, l, (int)i);
+        }
+        *ret = r;
+        return 0;
+out:
+        run_free(r);
+        return e;
+}
+
+void run_free(struct run *r)
+{
+        if (!r)
+                return;
+        ASSERT(r->phase == RUN_NEW || r->phase == RUN_DONE);
+        failures_free(r);
+        free_stages(r);
+        free(r->links);
+        plan_unref(r->plan);
+        free(r);
+}
+
+void run_start(struct run *r, sluice_done_fn *done, void *arg)
+{
+        int e = 0;
+
+        r->done = done;
+        r->arg = arg;
+        r->phase = RUN_OPENING;
+        r->loop->runs++;
+        r->started_ns = backend_now_ns(backend_of(r));
+        r->cpu_start_s = own_cpu_s();
+        r->counts_start = backend_of(r)->counts;
+        if (r->plan->opt.cancel) {
+                cancel_ref(r->plan->opt.cancel);
+                e = watch_cancel(r);
+        }
+        if (e == 0 && r->plan->opt.timeout_ms > 0)
+                e = watch_deadline(r);
+        if (e < 0)
+                run_fail(r, failure_new(r, FAILURE_ENGINE, -1, -1, e, "start", "start: %s", strerror(-e)));
+        for (size_t i = 0; i < r->plan->stages_nr && !r->stopping; i++)
+                stage_open(&r->stages[i]);
+        run_wake(r);
+}

@@ -1,0 +1,369 @@
+/* engine/wire.c: from descriptions to fds: confirms each link on what was really opened, then joins the ends.
+ * Called by run.c between its phases; calls negotiate.c, driver.c and the backend. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+#include "run.h"
+
+static struct backend *backend_of(const struct run *r)
+{
+        return r->loop->backend;
+}
+
+/* ---- confirm ---- */
+
+/* What the kernel says of a side corrects what its stage says. */
+static int look_at(struct run *r, struct sluice_ctx *c, enum sluice_direction dir, struct sluice_side *side, struct fd_info *info)
+{
+        struct backend *b = backend_of(r);
+        int fd, e;
+
+        e = plan_describe(c->def, c, c->self, dir, side);
+        if (e < 0)
+                return e;
+        *info = (struct fd_info){ .kind = FD_OTHER, .size = -1, .position = -1 };
+        if (!(side->io & (SLUICE_IO_FD | SLUICE_IO_LEND | SLUICE_IO_COPY)))
+                return 0;
+        fd = c->def->ops->fd ? c->def->ops->fd(c, c->self, dir) : -EBADF;
+        if (fd < 0)
+                return fd;
+        e = b->ops->inspect(b, fd, info);
+        if (e < 0)
+                return e;
+        switch (info->kind) {
+        case FD_TTY:
+                side->io = (side->io & SLUICE_IO_LEND) | SLUICE_IO_COPY;
+                side->kind = SLUICE_KIND_TTY;
+                side->note = side->note ? side->note : "a terminal is read and written, never spliced";
+                break;
+        case FD_FILE:
+                side->kind = SLUICE_KIND_FILE;
+                if (dir == SLUICE_INPUT && info->flags & O_APPEND && side->io & SLUICE_IO_FD) {
+                        side->io = (side->io & ~(uint32_t)SLUICE_IO_FD) | SLUICE_IO_COPY;
+                        side->note = side->note ? side->note : "an O_APPEND file cannot be spliced to";
+                }
+                break;
+        case FD_PIPE:
+                side->kind = SLUICE_KIND_PIPE;
+                break;
+        case FD_SOCKET:
+                /* One that its stage did not know to be a socket was inherited: not ours to lend, nor to make
+                 * O_NONBLOCK, without which a splice would wait inside it. */
+                if (side->kind != SLUICE_KIND_SOCKET) {
+                        side->io &= ~(uint32_t)SLUICE_IO_LEND;
+                        if (!(info->flags & O_NONBLOCK)) {
+                                side->io = SLUICE_IO_COPY;
+                                side->note = side->note ? side->note : "an inherited blocking socket is copied";
+                        }
+                }
+                side->kind = SLUICE_KIND_SOCKET;
+                break;
+        case FD_DEVICE:
+                side->kind = SLUICE_KIND_DEVICE;
+                break;
+        default:
+                break;
+        }
+        /* What is lent must block: a program that meets EAGAIN on its standard input breaks. */
+        if (info->flags & O_NONBLOCK && side->io & SLUICE_IO_LEND && info->kind != FD_FILE && info->kind != FD_SOCKET) {
+                side->io &= ~(uint32_t)SLUICE_IO_LEND;
+                side->note = side->note ? side->note : "its O_NONBLOCK would break a process that inherits it";
+        }
+        return 0;
+}
+
+static int64_t expected_length(const struct sluice_side *side, const struct fd_info *info)
+{
+        int64_t at = side->offset >= 0 ? side->offset : info->position >= 0 ? info->position : 0, left;
+
+        if (info->kind != FD_FILE)
+                return side->length;
+        /* Files of /proc say 0 and give more. */
+        left = info->size > at ? info->size - at : info->size == 0 ? -1 : 0;
+        return side->length >= 0 && (left < 0 || side->length < left) ? side->length : left;
+}
+
+static void fill_end(struct end *e, const struct sluice_side *side, const struct fd_info *info)
+{
+        e->kind = side->kind;
+        e->pipe = info->kind == FD_PIPE;
+        e->foreign = e->pipe;
+        e->socket = info->kind == FD_SOCKET;
+        e->regular = info->kind == FD_FILE;
+        e->local = info->local;
+        e->offset = side->offset;
+        e->shared_position = info->kind == FD_FILE && side->offset < 0;
+}
+
+static struct driver_choice choose_driver(struct run *r, const struct run_link *l, const struct fd_info *out, const struct fd_info *in)
+{
+        const struct driver_facts facts = {
+                .forced = r->plan->opt.driver,
+                .copy_only = l->mode == SLUICE_LINK_CROSS,
+                .may_block = (out->kind == FD_FILE && !out->in_memory) || (in->kind == FD_FILE && !in->in_memory),
+                .child_pipe = (l->words.out_io | l->words.in_io) & SLUICE_IO_INHERIT,
+                .foreign_pipe = out->kind == FD_PIPE || in->kind == FD_PIPE,
+                .exclusive = loop_exclusive(r->loop),
+        };
+
+        return driver_choose(&facts);
+}
+
+static bool confirm_fail(struct sluice_ctx *c, int error, const char *what)
+{
+        if (!c->note[0] && what)
+                sluice_ctx_note(c, "open", "%s", what);
+        stage_fail(c, error, "open");
+        return false;
+}
+
+static bool confirm_link(struct run *r, struct run_link *l)
+{
+        struct sluice_ctx *from = &r->stages[l->plan->from], *to = &r->stages[l->plan->to];
+        struct sluice_side out, in;
+        struct fd_info out_info, in_info;
+        struct driver_choice choice;
+        int e;
+
+        e = look_at(r, from, SLUICE_OUTPUT, &out, &out_info);
+        if (e < 0)
+                return confirm_fail(from, e, NULL);
+        e = look_at(r, to, SLUICE_INPUT, &in, &in_info);
+        if (e < 0)
+                return confirm_fail(to, e, NULL);
+        l->mode = negotiate(out.io, in.io);
+        l->words = (struct link_words){ l->mode, out.kind, in.kind, out.io, in.io, out.note, in.note };
+        if (!negotiate_may_become(l->plan->mode, l->mode))
+                return confirm_fail(to, -ENOTSUP, "once open, the two have no way in common");
+        l->length = expected_length(&out, &out_info);
+        l->driven = l->mode == SLUICE_LINK_SPLICE || l->mode == SLUICE_LINK_CROSS;
+        if (!l->driven)
+                return true;
+        choice = choose_driver(r, l, &out_info, &in_info);
+        l->driver_reason = choice.reason;
+        l->link.driver = choice.driver;
+        l->link.forbid_copy = r->plan->opt.flags & SLUICE_FORBID_COPY;
+        if (l->link.forbid_copy && choice.driver == SLUICE_DRIVER_COPY)
+                return confirm_fail(to, -EOPNOTSUPP, "its input would be copied through userspace, which is forbidden");
+        fill_end(&l->link.source, &out, &out_info);
+        fill_end(&l->link.sink, &in, &in_info);
+        segments_add(&l->link.segments, (struct segment){ .kind = SEGMENT_FD, .offset = out.offset, .length = out.length,
+                                                          .exact = out.exact });
+        segments_add(&l->link.segments, (struct segment){ .kind = SEGMENT_END });
+        if (out.io & SLUICE_IO_MEM)
+                segments_clear(&l->link.segments);     /* a function adds its own */
+        return true;
+}
+
+/* ---- refusals over the whole graph: `file:a | cat | file:a` eats itself as surely as `file:a | file:a` ---- */
+
+static bool identity(struct run *r, struct sluice_ctx *c, enum sluice_direction dir, struct end_identity *ret)
+{
+        struct backend *b = backend_of(r);
+        struct fd_info info;
+        int fd = c->def->ops->fd && sluice_ctx_linked(c, dir) ? c->def->ops->fd(c, c->self, dir) : -1;
+
+        if (fd < 0 || b->ops->inspect(b, fd, &info) < 0)
+                return false;
+        *ret = (struct end_identity){ .regular = info.kind == FD_FILE, .pipe = info.kind == FD_PIPE,
+                                      .listener = info.kind == FD_LISTENER, .directory = info.kind == FD_DIRECTORY,
+                                      .device = info.device, .inode = info.inode };
+        return true;
+}
+
+static bool refuse_pairs(struct run *r, struct sluice_ctx *source, const struct end_identity *from)
+{
+        int error;
+
+        for (size_t i = 0; i < r->plan->stages_nr; i++) {
+                struct end_identity to;
+                const char *why;
+
+                if (!identity(r, &r->stages[i], SLUICE_INPUT, &to))
+                        continue;
+                why = &r->stages[i] == source ? NULL : negotiate_refusal(from, &to, &error);
+                if (why)
+                        return confirm_fail(&r->stages[i], error, why);
+        }
+        return true;
+}
+
+static bool refuse(struct run *r)
+{
+        for (size_t i = 0; i < r->plan->stages_nr; i++) {
+                struct sluice_ctx *c = &r->stages[i];
+                struct end_identity id;
+                const char *why;
+                int error;
+
+                if (identity(r, c, SLUICE_INPUT, &id)) {
+                        why = negotiate_refusal(NULL, &id, &error);
+                        if (why)
+                                return confirm_fail(c, error, why);
+                }
+                if (!identity(r, c, SLUICE_OUTPUT, &id))
+                        continue;
+                why = negotiate_refusal(&id, NULL, &error);
+                if (why)
+                        return confirm_fail(c, error, why);
+                if (!refuse_pairs(r, c, &id))
+                        return false;
+        }
+        return true;
+}
+
+bool wire_confirm(struct run *r)
+{
+        if (!refuse(r))
+                return false;
+        for (size_t i = 0; i < r->plan->links_nr; i++)
+                if (!confirm_link(r, &r->links[i]))
+                        return false;
+        return true;
+}
+
+/* ---- join ---- */
+
+static bool wire_fail(struct run *r, int error, const char *operation)
+{
+        run_fail(r, failure_new(r, FAILURE_ENGINE, -1, -1, error, operation, "%s: %s", operation, strerror(-error)));
+        return false;
+}
+
+static struct slot *stage_slot(struct sluice_ctx *c, enum sluice_direction dir)
+{
+        int fd = c->def->ops->fd(c, c->self, dir);
+        struct slot *s = fd >= 0 ? ctx_slot(c, fd) : NULL;
+
+        return s ? slot_ref(s) : NULL;
+}
+
+/* A regular file that a process moves itself is watched by its position; it keeps no other process waiting. */
+static void meter_direct(struct run *r, struct run_link *l, struct slot *s, bool writes)
+{
+        struct backend *b = backend_of(r);
+        struct fd_info info;
+
+        if (b->ops->inspect(b, s->fd, &info) < 0 || info.kind != FD_FILE)
+                return;
+        l->meter = slot_ref(s);
+        l->writes = writes;
+        l->meter_start = info.flags & O_APPEND ? (uint64_t)info.size : info.position > 0 ? (uint64_t)info.position : 0;
+}
+
+static bool wire_direct(struct run *r, struct run_link *l)
+{
+        struct sluice_ctx *from = &r->stages[l->plan->from], *to = &r->stages[l->plan->to];
+        bool reads = l->words.in_io & SLUICE_IO_INHERIT && l->words.out_io & SLUICE_IO_LEND;
+        struct sluice_ctx *process = reads ? to : from, *lender = reads ? from : to;
+        struct slot *s = stage_slot(lender, reads ? SLUICE_OUTPUT : SLUICE_INPUT);
+
+        if (!s)
+                return wire_fail(r, -EBADF, "lend");
+        process->child.fds[reads ? 0 : 1] = s;
+        if ((reads ? l->words.out_kind : l->words.in_kind) == SLUICE_KIND_SOCKET)
+                backend_of(r)->ops->set_nonblock(backend_of(r), s->fd, false);
+        if (l->words.out_kind == SLUICE_KIND_TTY || l->words.in_kind == SLUICE_KIND_TTY)
+                r->terminal_taken = true;
+        meter_direct(r, l, s, !reads);
+        return true;
+}
+
+static bool wire_pipe(struct run *r, struct run_link *l)
+{
+        int e = pipe_for_process(backend_of(r), &r->stages[l->plan->to].child.fds[0], &r->stages[l->plan->from].child.fds[1],
+                                 &l->process_pipe_bytes);
+
+        return e < 0 ? wire_fail(r, e, "pipe") : true;
+}
+
+/* A pipe between a process and the engine: the process's end blocks, ours does not (the flag is per end). */
+static bool pipe_to_child(struct run *r, struct run_link *l, struct sluice_ctx *process, bool child_reads)
+{
+        struct backend *b = backend_of(r);
+        struct end *ours = child_reads ? &l->link.sink : &l->link.source;
+        struct slot *rd, *wr;
+        int e = pipe_for_process(b, &rd, &wr, &l->process_pipe_bytes);
+
+        if (e < 0)
+                return wire_fail(r, e, "pipe");
+        ours->slot = child_reads ? wr : rd;
+        process->child.fds[child_reads ? 0 : 1] = child_reads ? rd : wr;
+        ours->slot->foreign = true;
+        b->ops->set_nonblock(b, ours->slot->fd, true);
+        ours->kind = SLUICE_KIND_PIPE;
+        ours->pipe = ours->child_pipe = ours->foreign = true;
+        ours->offset = -1;
+        return true;
+}
+
+static bool wire_driven(struct run *r, struct run_link *l)
+{
+        struct sluice_ctx *from = &r->stages[l->plan->from], *to = &r->stages[l->plan->to];
+        bool from_process = l->words.out_io & SLUICE_IO_INHERIT, to_process = l->words.in_io & SLUICE_IO_INHERIT;
+
+        if (from_process && !pipe_to_child(r, l, from, false))
+                return false;
+        if (to_process && !pipe_to_child(r, l, to, true))
+                return false;
+        if (!from_process && !(l->words.out_io & SLUICE_IO_MEM)) {
+                l->link.source.slot = stage_slot(from, SLUICE_OUTPUT);
+                if (!l->link.source.slot)
+                        return wire_fail(r, -EBADF, "lend");
+        }
+        if (!to_process && !(l->words.in_io & SLUICE_IO_MEM)) {
+                l->link.sink.slot = stage_slot(to, SLUICE_INPUT);
+                if (!l->link.sink.slot)
+                        return wire_fail(r, -EBADF, "lend");
+        }
+        l->link.pipe_bytes = l->process_pipe_bytes;
+        return true;
+}
+
+/* What is linked to nothing reads as empty and writes to nowhere. */
+static bool wire_null(struct run *r, struct sluice_ctx *c)
+{
+        struct backend *b = backend_of(r);
+
+        for (int i = 0; i < 2; i++) {
+                int fd;
+
+                if (c->child.fds[i])
+                        continue;
+                fd = b->ops->open_null(b, i == 1);
+                if (fd < 0)
+                        return wire_fail(r, fd, "open /dev/null");
+                if (slot_new(&c->child.fds[i], b, fd) < 0) {
+                        b->ops->close(b, fd);
+                        return wire_fail(r, -ENOMEM, "open /dev/null");
+                }
+        }
+        return true;
+}
+
+bool wire_links(struct run *r)
+{
+        for (size_t i = 0; i < r->plan->links_nr; i++) {
+                struct run_link *l = &r->links[i];
+                bool ok = l->mode == SLUICE_LINK_DIRECT ? wire_direct(r, l)
+                        : l->mode == SLUICE_LINK_PIPE   ? wire_pipe(r, l)
+                                                        : wire_driven(r, l);
+
+                if (!ok)
+                        return false;
+        }
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                if (r->stages[i].def->ops->command && !wire_null(r, &r->stages[i]))
+                        return false;
+        return true;
+}
+
+void wire_start_links(struct run *r)
+{
+        for (size_t i = 0; i < r->plan->links_nr; i++)
+                if (r->links[i].driven && !r->links[i].ended)
+                        link_start(&r->links[i].link);
+}

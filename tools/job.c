@@ -1,0 +1,150 @@
+/* tools/job.c: what a shell expects of a job: Ctrl-C, Ctrl-Z, fg, and a signal that ends everything.
+ *
+ * The commands of a pipeline are in a process group of their own. When one of them has the terminal, the terminal's
+ * keys reach that group and not us: we learn of its stop by SIGCHLD, stop ourselves, so that the shell sees its job
+ * stop, and start the group again when we are continued. When none has it, the keys reach us and we pass them on. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tools.h"
+
+static struct sluice_loop *loop;
+static struct sluice_cancel *cancel;
+static volatile sig_atomic_t ended_by, child_changed, stop_asked, ends_seen;
+
+static void on_end(int signal)
+{
+        if (!ended_by)
+                ended_by = signal;
+        /* Whoever asks three times means it: a thread of ours may hang in a lock that a stranger holds. */
+        if (++ends_seen >= 3)
+                _exit(EXIT_SIGNAL + signal);
+        sluice_cancel_fire(cancel);
+}
+
+static void on_child(int signal)
+{
+        (void)signal;
+        child_changed = 1;
+        sluice_loop_wake(loop);
+}
+
+static void on_stop(int signal)
+{
+        stop_asked = signal;
+        sluice_loop_wake(loop);
+}
+
+static void handle(int signal, void (*handler)(int))
+{
+        struct sigaction now, sa = { .sa_handler = handler, .sa_flags = SA_RESTART };
+
+        /* What we were started to ignore (nohup, a background job of an old shell) stays ignored. */
+        if (sigaction(signal, NULL, &now) == 0 && now.sa_handler == SIG_IGN && handler != on_child)
+                return;
+        sigfillset(&sa.sa_mask);
+        sigaction(signal, &sa, NULL);
+}
+
+void job_begin(struct sluice_loop *l, struct sluice_cancel *c)
+{
+        loop = l;
+        cancel = c;
+        handle(SIGINT, on_end);
+        handle(SIGTERM, on_end);
+        handle(SIGHUP, on_end);
+        handle(SIGQUIT, on_end);
+        handle(SIGCHLD, on_child);
+        handle(SIGTSTP, on_stop);
+}
+
+int job_signal(void)
+{
+        return ended_by;
+}
+
+void job_end(void)
+{
+        static const int ours[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGTSTP };
+
+        for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+                struct sigaction now;
+
+                if (sigaction(ours[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+                        signal(ours[i], SIG_DFL);
+        }
+}
+
+/* Stops this process as `signal` would have, and returns when it is continued. */
+static void stop_self(int signal)
+{
+        struct sigaction sa = { .sa_handler = SIG_DFL }, old;
+        sigset_t set, saved;
+
+        sigemptyset(&set);
+        sigaddset(&set, signal);
+        sigaction(signal, &sa, &old);
+        raise(signal);
+        sigprocmask(SIG_UNBLOCK, &set, &saved);
+        sigprocmask(SIG_SETMASK, &saved, NULL);
+        sigaction(signal, &old, NULL);
+}
+
+static void give_terminal(pid_t group)
+{
+        sigset_t ttou, saved;
+
+        sigemptyset(&ttou);
+        sigaddset(&ttou, SIGTTOU);
+        sigprocmask(SIG_BLOCK, &ttou, &saved);
+        tcsetpgrp(STDERR_FILENO, group);
+        sigprocmask(SIG_SETMASK, &saved, NULL);
+}
+
+static int terminal_group(void)
+{
+        return tcgetpgrp(STDERR_FILENO);
+}
+
+/* A command was stopped by the terminal: the job stops with it. */
+static void follow_stop(const struct sluice_pipeline *p, pid_t group)
+{
+        siginfo_t info = { 0 };
+        bool had_terminal = sluice_pipeline_has_terminal(p);
+
+        if (waitid(P_PGID, (id_t)group, &info, WSTOPPED | WNOHANG) < 0 || info.si_pid == 0)
+                return;
+        if (had_terminal)
+                give_terminal(getpgrp());
+        stop_self(info.si_status == SIGSTOP ? SIGSTOP : SIGTSTP);
+        if (had_terminal && terminal_group() == getpgrp())
+                give_terminal(group);
+        kill(-group, SIGCONT);
+}
+
+static void pass_stop(pid_t group)
+{
+        if (group > 0)
+                kill(-group, SIGTSTP);
+        stop_self(SIGTSTP);
+        if (group > 0)
+                kill(-group, SIGCONT);
+}
+
+void job_step(const struct sluice_pipeline *p)
+{
+        pid_t group = sluice_pipeline_group(p);
+
+        if (child_changed) {
+                child_changed = 0;
+                if (group > 0)
+                        follow_stop(p, group);
+        }
+        if (stop_asked) {
+                stop_asked = 0;
+                pass_stop(group);
+        }
+}

@@ -1,0 +1,39 @@
+/* tools/language.h: the pipeline language: text into builder calls.
+ *
+ *      pipeline = stage { "|" stage }
+ *      stage    = "-"                                standard input as the first stage, output as the last
+ *               | name ":" argument { "," option }   a stage of sluice: name is [a-z][a-z0-9-]*, unquoted
+ *               | word { word }                      a command and its arguments; no shell is involved
+ *      option   = name [ "=" value ]
+ *
+ * Words are quoted as in POSIX sh ('...', "...", \c), without expansion or substitution. A quoted "|", ":" or "," is a
+ * plain character: a command whose name holds a colon, or a path that holds a comma, is quoted. What a shell would do
+ * with an unquoted ; & < > ( ) is an error, never a guess.
+ *
+ * An end that is left open by a command is standard input or output. */
+#ifndef SLUICE_TOOLS_LANGUAGE_H
+#define SLUICE_TOOLS_LANGUAGE_H
+
+#include <stddef.h>
+
+#include <sluice/stages.h>
+
+enum { LANGUAGE_STAGES_MAX = 256 };
+
+struct language_error {
+        size_t column, width;          /* what to mark, from 0 */
+        char message[240];
+};
+
+struct language_result {
+        int stages_nr;
+        size_t column[LANGUAGE_STAGES_MAX], width[LANGUAGE_STAGES_MAX];   /* of each stage in the text */
+        int uses_stdin, uses_stdout;
+};
+
+/* Adds the stages and links to `p`. 0, -EINVAL with *ret_error, or -ENOMEM. */
+int language_build(struct sluice_pipeline *p, const char *text, struct language_result *ret, struct language_error *ret_error);
+/* Prints "sluice: MESSAGE", the text, and the marks under it. */
+void language_print_error(const char *text, const struct language_error *e);
+
+#endif

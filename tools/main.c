@@ -1,0 +1,82 @@
+/* tools/main.c: the sluice command: a table of subcommands. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools.h"
+
+static const struct subcommand subcommands[] = {
+        { "run", "run a pipeline", run_main },
+        { "explain", "say how each link of a pipeline would move its bytes, and why", explain_main },
+        { "doctor", "say what this kernel and its limits allow, with the cure where something is amiss", doctor_main },
+};
+
+int usage_error(const char *subcommand, const char *format, ...)
+{
+        va_list args;
+
+        fputs("sluice: ", stderr);
+        va_start(args, format);
+        vfprintf(stderr, format, args);
+        va_end(args);
+        fprintf(stderr, "\nTry 'sluice%s%s --help'.\n", subcommand ? " " : "", subcommand ? subcommand : "");
+        return EXIT_USAGE;
+}
+
+int size_text(unsigned long long bytes, char *buf, size_t cap)
+{
+        static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
+        double value = (double)bytes;
+        size_t unit = 0;
+
+        while (value >= 1024 && unit < 5) {
+                value /= 1024;
+                unit++;
+        }
+        return snprintf(buf, cap, unit == 0 ? "%.0f %s" : value < 10 ? "%.2f %s" : value < 100 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}
+
+static void help(void)
+{
+        const struct sluice_stage_type *t;
+
+        puts("Usage: sluice SUBCOMMAND [OPTIONS] ...\n"
+             "\n"
+             "sluice moves bytes between files, processes and sockets at the speed of the kernel.\n"
+             "You declare a pipeline; each link is moved the cheapest way its two sides allow.\n"
+             "\n"
+             "Subcommands:");
+        for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++)
+                printf("  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
+        puts("\n"
+             "A pipeline is stages joined by '|': a command with its arguments (no shell is involved),\n"
+             "'-' (standard input or output), or one of:");
+        for (size_t i = 0; (t = sluice_stage_type(i)); i++)
+                printf("  %-14s %s\n", t->name, t->summary);
+        puts("\n"
+             "Examples:\n"
+             "  sluice run 'file:access.log | zstd -3 | tcp:127.0.0.1:9000'\n"
+             "  sluice run 'tcp-listen:127.0.0.1:9000 | file:access.log.zst,atomic'\n"
+             "  sluice explain 'file:a | grep x | file:b'\n"
+             "\n"
+             "'sluice SUBCOMMAND --help' has each one's options, 'man sluice' the rest.");
+}
+
+int main(int argc, char **argv)
+{
+        if (argc < 2)
+                return usage_error(NULL, "no subcommand");
+        if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+                help();
+                return EXIT_OK;
+        }
+        if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+                printf("sluice %s\n", sluice_version());
+                return EXIT_OK;
+        }
+        for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++)
+                if (strcmp(subcommands[i].name, argv[1]) == 0)
+                        return subcommands[i].main(argc - 1, argv + 1);
+        return usage_error(NULL, "no subcommand '%s'", argv[1]);
+}

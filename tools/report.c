@@ -1,0 +1,183 @@
+/* tools/report.c: what a pipeline does or did: a table for people, JSON for programs (by jansson). */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools.h"
+
+static void explain_text(const struct sluice_pipeline *p, int link, char *buf, size_t cap, const char **ret_why)
+{
+        char *colon;
+
+        sluice_pipeline_explain(p, link, buf, cap);
+        colon = strstr(buf, ": ");
+        *ret_why = colon ? colon + 2 : buf;
+}
+
+void report_links(FILE *out, const struct sluice_pipeline *p)
+{
+        int width = 4, n = sluice_pipeline_links(p), from, to;
+
+        for (int i = 0; i < n; i++) {
+                sluice_pipeline_link_ends(p, i, &from, &to);
+                int w = (int)strlen(sluice_pipeline_stage_name(p, from)) + (int)strlen(sluice_pipeline_stage_name(p, to)) + 4;
+
+                width = w > width ? w : width;
+        }
+        fprintf(out, "%-*s  %-8s  %s\n", width, "LINK", "MODE", "WHY");
+        for (int i = 0; i < n; i++) {
+                char text[768], name[512];
+                const char *why;
+
+                sluice_pipeline_link_ends(p, i, &from, &to);
+                explain_text(p, i, text, sizeof(text), &why);
+                snprintf(name, sizeof(name), "%s -> %s", sluice_pipeline_stage_name(p, from), sluice_pipeline_stage_name(p, to));
+                fprintf(out, "%-*s  %-8s  %s\n", width, name, sluice_link_mode_name(sluice_pipeline_link_mode(p, i)), why);
+        }
+}
+
+static json_t *number(struct sluice_number n)
+{
+        return n.certainty == SLUICE_UNKNOWN ? json_null() : json_integer((json_int_t)n.value);
+}
+
+static const char *certainty_name(struct sluice_number n)
+{
+        return n.certainty == SLUICE_EXACT ? "exact" : n.certainty == SLUICE_ESTIMATE ? "estimate" : "unknown";
+}
+
+static json_t *counter(unsigned long long value)
+{
+        return json_integer((json_int_t)value);
+}
+
+static json_t *operations(const struct sluice_stats *s)
+{
+        return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "splice", counter(s->ops_splice), "tee", counter(s->ops_tee),
+                         "read", counter(s->ops_read), "write", counter(s->ops_write), "recv", counter(s->ops_recv), "send",
+                         counter(s->ops_send), "poll", counter(s->ops_poll), "inline", counter(s->ops_inline), "ring",
+                         counter(s->ops_ring), "short", counter(s->ops_short), "retried", counter(s->ops_retried));
+}
+
+/* File names are bytes, JSON is UTF-8: what is not is shown with '?'. */
+static json_t *text_json(const char *text)
+{
+        json_t *j = json_string(text);
+        char *copy;
+
+        if (j)
+                return j;
+        copy = strdup(text);
+        if (!copy)
+                return json_null();
+        for (char *c = copy; *c; c++)
+                if ((unsigned char)*c >= 0x80)
+                        *c = '?';
+        j = json_string(copy);
+        free(copy);
+        return j ? j : json_null();
+}
+
+static json_t *link_shape(const struct sluice_pipeline *p, int i)
+{
+        char text[768];
+        const char *why;
+        int from, to;
+
+        sluice_pipeline_link_ends(p, i, &from, &to);
+        explain_text(p, i, text, sizeof(text), &why);
+        return json_pack("{s:o,s:o,s:s,s:o}", "from", text_json(sluice_pipeline_stage_name(p, from)), "to",
+                         text_json(sluice_pipeline_stage_name(p, to)), "mode",
+                         sluice_link_mode_name(sluice_pipeline_link_mode(p, i)), "why", text_json(why));
+}
+
+static json_t *link_json(const struct sluice_pipeline *p, int i)
+{
+        struct sluice_stats s = { .size = sizeof(s) };
+        json_t *j = link_shape(p, i);
+
+        if (sluice_pipeline_stats(p, i, &s) < 0)
+                return j;
+        json_object_set_new(j, "driver", s.driver == SLUICE_DRIVER_AUTO ? json_null() : json_string(sluice_driver_name(s.driver)));
+        json_object_set_new(j, "bytes", number(s.bytes));
+        json_object_set_new(j, "certainty", json_string(certainty_name(s.bytes)));
+        json_object_set_new(j, "bytes_direct", number(s.bytes_direct));
+        json_object_set_new(j, "bytes_piped", number(s.bytes_piped));
+        json_object_set_new(j, "bytes_spliced", number(s.bytes_spliced));
+        json_object_set_new(j, "bytes_copied", number(s.bytes_copied));
+        json_object_set_new(j, "bytes_inside", counter(s.bytes_inside));
+        json_object_set_new(j, "pipe_bytes", counter(s.pipe_bytes));
+        json_object_set_new(j, "waits_upstream", counter(s.waits_upstream));
+        json_object_set_new(j, "waits_downstream", counter(s.waits_downstream));
+        json_object_set_new(j, "operations", operations(&s));
+        return j;
+}
+
+static json_t *failure_json(const struct sluice_failure *f)
+{
+        return json_pack("{s:i,s:o,s:s,s:i,s:o,s:o,s:b,s:o,s:o}", "stage", f->stage, "name", text_json(f->stage_name), "operation",
+                         f->operation ? f->operation : "", "errno", -f->error, "exit_status",
+                         f->exit_status >= 0 ? json_integer(f->exit_status) : json_null(), "signal",
+                         f->signal ? json_integer(f->signal) : json_null(), "inferred", f->inferred, "message",
+                         text_json(f->message), "stderr", text_json(f->stderr_tail));
+}
+
+static json_t *failures_json(const struct sluice_pipeline *p)
+{
+        struct sluice_failure failures[32];
+        int n = sluice_pipeline_failures(p, failures, 32);
+        json_t *list = json_array();
+
+        for (int i = 0; i < n && i < 32; i++)
+                json_array_append_new(list, failure_json(&failures[i]));
+        return list;
+}
+
+/* What reached the last stage; when only processes know that, what left the first; else null. */
+static json_t *total_bytes(const struct sluice_pipeline *p)
+{
+        struct sluice_stats s = { .size = sizeof(s) };
+        int n = sluice_pipeline_links(p);
+
+        if (n > 0 && sluice_pipeline_stats(p, n - 1, &s) == 0 && s.bytes.certainty != SLUICE_UNKNOWN)
+                return number(s.bytes);
+        return n > 0 && sluice_pipeline_stats(p, 0, &s) == 0 ? number(s.bytes) : json_null();
+}
+
+void report_json(FILE *out, const struct sluice_pipeline *p, int exit_status)
+{
+        struct sluice_usage u = { .size = sizeof(u) };
+        unsigned long long copied = 0;
+        json_t *j, *links = json_array();
+
+        for (int i = 0; i < sluice_pipeline_links(p); i++) {
+                struct sluice_stats s = { .size = sizeof(s) };
+
+                if (sluice_pipeline_stats(p, i, &s) == 0)
+                        copied += s.bytes_copied.value;
+                json_array_append_new(links, link_json(p, i));
+        }
+        if (sluice_pipeline_usage(p, &u) < 0)
+                memset(&u, 0, sizeof(u));
+        j = json_pack("{s:i,s:o,s:o,s:f,s:{s:f,s:f},s:o,s:{s:o,s:o,s:o,s:o},s:i,s:o,s:o}", "exit_status", exit_status, "error",
+                      sluice_pipeline_error(p)[0] ? text_json(sluice_pipeline_error(p)) : json_null(), "bytes", total_bytes(p),
+                      "seconds", u.wall_s, "cpu_seconds", "self", u.cpu_self_s, "children", u.cpu_children_s, "bytes_copied",
+                      counter(copied), "loop", "operations", counter(u.ring_ops), "waits", counter(u.waits), "waits_for_ring",
+                      counter(u.waits_for_ring), "overflows", counter(u.overflows), "abandoned", (int)u.abandoned, "links", links,
+                      "failures", failures_json(p));
+        json_dumpf(j, out, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
+        fputc('\n', out);
+        json_decref(j);
+}
+
+void explain_json(FILE *out, const struct sluice_pipeline *p)
+{
+        json_t *links = json_array(), *j;
+
+        for (int i = 0; i < sluice_pipeline_links(p); i++)
+                json_array_append_new(links, link_shape(p, i));
+        j = json_pack("{s:o}", "links", links);
+        json_dumpf(j, out, JSON_COMPACT | JSON_PRESERVE_ORDER);
+        fputc('\n', out);
+        json_decref(j);
+}

@@ -1,0 +1,29 @@
+/* uring/helper.h: a few threads for what may block and has no io_uring operation: names, truncation, spawning.
+ *
+ * A thread is made when a task finds none idle, up to HELPER_THREADS. A task owns all memory that it names, so the one
+ * task that nobody can interrupt (getaddrinfo, which may wait 30 s for a server that is not there) can be left behind:
+ * its operation is completed with -ECANCELED at once and the thread ends by itself. */
+#ifndef SLUICE_URING_HELPER_H
+#define SLUICE_URING_HELPER_H
+
+#include "op.h"
+
+enum { HELPER_THREADS = 4 };
+
+struct helper;
+
+/* wake is called from the helper's thread when something is done. */
+int helper_new(struct helper **ret, void (*wake)(void *), void *arg);
+/* Waits for all threads but those in an abandoned task. NULL is allowed. */
+void helper_free(struct helper *h);
+/* -ENOMEM, -EAGAIN (no thread to be had). The operation stays in the caller's list. */
+int helper_submit(struct helper *h, struct op *op);
+/* True: completed (res -ECANCELED) without the thread, the caller owns it again. False: it runs and will be reaped. */
+bool helper_cancel(struct helper *h, struct op *op);
+/* The next finished operation, its raw result in res; NULL when there is none. */
+struct op *helper_reap(struct helper *h);
+
+/* What a task of this kind does, for running it inline as well. */
+int helper_perform(struct op *op);
+
+#endif

@@ -1,0 +1,29 @@
+/* uring/slots.h: which fd is held, by how many, and until when.
+ *
+ * A slot is the only name the code above has for an fd. It is held by its owner and by every operation in flight that
+ * names it; the last holder closes the fd. So a number cannot be closed, and reused by a stranger, while the kernel
+ * still has to look it up: io-wq resolves the fds of a splice only when a worker gets to it (kernel: io_uring/splice.c).
+ * The generation tells two lives of one address apart; an operation notes it when submitted and asserts it when done. */
+#ifndef SLUICE_URING_SLOTS_H
+#define SLUICE_URING_SLOTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct backend;
+
+struct slot {
+        struct backend *backend;
+        int fd;
+        uint32_t refs;             /* owner + operations in flight; one thread's, so not atomic */
+        uint32_t generation;
+        bool foreign;              /* a pipe whose other end a process holds: even close() may wait for its lock */
+};
+
+/* Takes `fd` over on success. -ENOMEM leaves it with the caller. */
+int slot_new(struct slot **ret, struct backend *b, int fd);
+struct slot *slot_ref(struct slot *s);
+/* Lets go; the last one closes. NULL is allowed. Returns NULL, for `x = slot_unref(x)`. */
+struct slot *slot_unref(struct slot *s);
+
+#endif

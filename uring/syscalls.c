@@ -1,0 +1,364 @@
+/* uring/syscalls.c: see syscalls.h. Each translates errno once, at the call. */
+#include "syscalls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "uapi.h"
+
+static ssize_t answer(ssize_t r)
+{
+        return r < 0 ? -errno : r;
+}
+
+uint64_t sys_now_ns(struct backend *b)
+{
+        struct timespec t;
+
+        (void)b;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+ssize_t sys_try_splice(struct backend *b, struct slot *in, int64_t offset_in, struct slot *out, int64_t offset_out,
+                       size_t bytes, bool more)
+{
+        loff_t at_in = offset_in, at_out = offset_out;
+
+        (void)b;
+        return answer(splice(in->fd, offset_in < 0 ? NULL : &at_in, out->fd, offset_out < 0 ? NULL : &at_out, bytes,
+                             SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0u)));
+}
+
+ssize_t sys_try_tee(struct backend *b, struct slot *in, struct slot *out, size_t bytes)
+{
+        (void)b;
+        return answer(tee(in->fd, out->fd, bytes, SPLICE_F_NONBLOCK));
+}
+
+/* O_NONBLOCK belongs to whoever opened the fd; RWF_NOWAIT is this call's alone. Where a kind of fd does not know it
+ * (sockets and pipes before 6.x, pipes that splice(2) has touched), sockets have MSG_DONTWAIT, and an fd that is
+ * O_NONBLOCK cannot wait anyway. -EOPNOTSUPP: this fd cannot say. */
+static bool never_waits(int fd)
+{
+        int flags = fcntl(fd, F_GETFL);
+
+        return flags >= 0 && flags & O_NONBLOCK;
+}
+
+ssize_t sys_try_read(struct backend *b, struct slot *s, void *data, size_t bytes)
+{
+        struct iovec v = { data, bytes };
+        ssize_t r = answer(preadv2(s->fd, &v, 1, -1, RWF_NOWAIT));
+
+        (void)b;
+        if (r == -EOPNOTSUPP)
+                r = answer(recv(s->fd, data, bytes, MSG_DONTWAIT));
+        if (r == -ENOTSOCK)
+                r = never_waits(s->fd) ? answer(read(s->fd, data, bytes)) : -EOPNOTSUPP;
+        return r;
+}
+
+ssize_t sys_try_write(struct backend *b, struct slot *s, const void *data, size_t bytes)
+{
+        struct iovec v = { (void *)(uintptr_t)data, bytes };
+        ssize_t r = answer(pwritev2(s->fd, &v, 1, -1, RWF_NOWAIT));
+
+        (void)b;
+        if (r == -EOPNOTSUPP)
+                r = answer(send(s->fd, data, bytes, MSG_DONTWAIT | MSG_NOSIGNAL));
+        if (r == -ENOTSOCK)
+                r = never_waits(s->fd) ? answer(write(s->fd, data, bytes)) : -EOPNOTSUPP;
+        return r;
+}
+
+int sys_ready(struct backend *b, struct slot *s, unsigned events)
+{
+        struct pollfd p = { .fd = s->fd, .events = (short)events };
+        int r;
+
+        (void)b;
+        do
+                r = poll(&p, 1, 0);
+        while (r < 0 && errno == EINTR);
+        return r < 0 ? -errno : (int)(unsigned short)p.revents;
+}
+
+static int socket_number(int fd, int name)
+{
+        int value = 0;
+        socklen_t bytes = sizeof(value);
+
+        return getsockopt(fd, SOL_SOCKET, name, &value, &bytes) < 0 ? -errno : value;
+}
+
+static bool peer_is_local(int fd, int family)
+{
+        struct sockaddr_storage peer, self;
+        socklen_t peer_bytes = sizeof(peer), self_bytes = sizeof(self);
+
+        if (family == AF_UNIX)
+                return true;
+        if (getpeername(fd, (struct sockaddr *)&peer, &peer_bytes) < 0 ||
+            getsockname(fd, (struct sockaddr *)&self, &self_bytes) < 0)
+                return false;
+        if (family == AF_INET)
+                return ((struct sockaddr_in *)&peer)->sin_addr.s_addr == ((struct sockaddr_in *)&self)->sin_addr.s_addr;
+        return family == AF_INET6 && memcmp(&((struct sockaddr_in6 *)&peer)->sin6_addr,
+                                            &((struct sockaddr_in6 *)&self)->sin6_addr, sizeof(struct in6_addr)) == 0;
+}
+
+/* lseek() takes the file's position lock, which a child holds for the whole of a blocking write (4.4 s in a test). */
+static int64_t position_of(int fd)
+{
+        char path[64], text[128];
+        long long position = -1;
+        ssize_t n;
+        int info;
+
+        snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+        info = open(path, O_RDONLY | O_CLOEXEC);
+        if (info < 0)
+                return -1;
+        n = read(info, text, sizeof(text) - 1);
+        close(info);
+        if (n <= 0)
+                return -1;
+        text[n] = '\0';
+        return sscanf(text, "pos: %lld", &position) == 1 ? position : -1;
+}
+
+static enum fd_kind kind_of(int fd, mode_t mode)
+{
+        switch (mode & S_IFMT) {
+        case S_IFREG:
+                return FD_FILE;
+        case S_IFIFO:
+                return FD_PIPE;
+        case S_IFDIR:
+                return FD_DIRECTORY;
+        case S_IFSOCK:
+                return socket_number(fd, SO_ACCEPTCONN) > 0 ? FD_LISTENER : FD_SOCKET;
+        case S_IFCHR:
+                return isatty(fd) ? FD_TTY : FD_DEVICE;
+        default:
+                return S_ISBLK(mode) ? FD_FILE : FD_OTHER;
+        }
+}
+
+int sys_inspect(struct backend *b, int fd, struct fd_info *ret)
+{
+        struct fd_info info = { .size = -1, .position = -1 };
+        struct statfs fs;
+        struct stat st;
+
+        (void)b;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        info.flags = fcntl(fd, F_GETFL);
+        if (info.flags < 0)
+                return -errno;
+        info.kind = kind_of(fd, st.st_mode);
+        info.device = st.st_dev;
+        info.inode = st.st_ino;
+        if (info.kind == FD_FILE) {
+                info.size = st.st_size;
+                info.position = position_of(fd);
+                info.in_memory = fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+        } else if (info.kind == FD_SOCKET || info.kind == FD_LISTENER) {
+                info.family = socket_number(fd, SO_DOMAIN);
+                info.local = info.kind == FD_SOCKET && peer_is_local(fd, info.family);
+        }
+        *ret = info;
+        return 0;
+}
+
+/* The size is asked for and then read back: a user over the quota gets 8 KiB and EPERM for more, or a part of it. */
+int sys_pipe(struct backend *b, int ret[2], size_t bytes, size_t *ret_bytes)
+{
+        int granted;
+
+        (void)b;
+        if (pipe2(ret, O_CLOEXEC) < 0)
+                return -errno;
+        while (fcntl(ret[1], F_SETPIPE_SZ, (int)bytes) < 0 && bytes > (64u << 10))
+                bytes /= 4;
+        granted = fcntl(ret[1], F_GETPIPE_SZ);
+        *ret_bytes = granted > 0 ? (size_t)granted : 4096;
+        return 0;
+}
+
+int sys_set_nonblock(struct backend *b, int fd, bool on)
+{
+        int flags = fcntl(fd, F_GETFL);
+
+        (void)b;
+        if (flags < 0)
+                return -errno;
+        return fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+/* Never below 3: an engine fd with the number of a standard stream would be taken for one. */
+int sys_dup(struct backend *b, int fd)
+{
+        int r = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+        (void)b;
+        return r < 0 ? -errno : r;
+}
+
+void sys_close(struct backend *b, int fd)
+{
+        (void)b;
+        close(fd);
+}
+
+int sys_open_null(struct backend *b, bool write)
+{
+        int fd = open("/dev/null", (write ? O_WRONLY : O_RDONLY) | O_CLOEXEC), high;
+
+        if (fd < 0)
+                return -errno;
+        if (fd >= 3)
+                return fd;
+        high = sys_dup(b, fd);
+        close(fd);
+        return high;
+}
+
+int sys_socket(struct backend *b, int family, int type)
+{
+        int fd = socket(family, type | SOCK_CLOEXEC, 0);
+
+        (void)b;
+        return fd < 0 ? -errno : fd;
+}
+
+int sys_listen(struct backend *b, int fd, const struct sockaddr *address, socklen_t bytes, int backlog)
+{
+        (void)b;
+        if (bind(fd, address, bytes) < 0 || listen(fd, backlog) < 0)
+                return -errno;
+        return 0;
+}
+
+int sys_option(struct backend *b, int fd, int level, int name, int value)
+{
+        (void)b;
+        return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+int sys_shutdown(struct backend *b, int fd, int how)
+{
+        (void)b;
+        return shutdown(fd, how) < 0 ? -errno : 0;
+}
+
+int sys_reset(struct backend *b, int fd)
+{
+        const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+        (void)b;
+        return setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)) < 0 ? -errno : 0;
+}
+
+int sys_chmod(struct backend *b, int fd, const char *path, mode_t mode)
+{
+        (void)b;
+        return (path ? chmod(path, mode) : fchmod(fd, mode)) < 0 ? -errno : 0;
+}
+
+/* Bytes that the peer's kernel has not acknowledged. */
+int sys_unsent(struct backend *b, int fd)
+{
+        int bytes = 0;
+
+        (void)b;
+        return ioctl(fd, SIOCOUTQ, &bytes) < 0 ? -errno : bytes;
+}
+
+int sys_seek(struct backend *b, int fd, int64_t relative)
+{
+        (void)b;
+        return lseek(fd, relative, SEEK_CUR) < 0 ? -errno : 0;
+}
+
+int sys_wait_child(struct backend *b, int pidfd, bool reap, struct child_status *ret)
+{
+        struct rusage used = { 0 };
+        siginfo_t info = { 0 };
+
+        (void)b;
+        /* The system call has a fifth argument that libc's waitid() lacks: what the child has used. */
+        if (syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG | (reap ? 0 : WNOWAIT), &used) < 0) {
+                if (errno != ECHILD)
+                        return -errno;
+                *ret = (struct child_status){ .known = false };   /* the host took it: never pretend that it was 0 */
+                return 0;
+        }
+        if (info.si_pid == 0)
+                return -EAGAIN;
+        *ret = (struct child_status){ .known = true };
+        ret->cpu_s = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+                     (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+        if (info.si_code == CLD_EXITED)
+                ret->exit_status = info.si_status;
+        else
+                ret->signal = info.si_status;
+        return 0;
+}
+
+int sys_kill_child(struct backend *b, int pidfd, int signal)
+{
+        (void)b;
+        return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
+int sys_kill_group(struct backend *b, pid_t group, int signal)
+{
+        (void)b;
+        return kill(-group, signal) < 0 ? -errno : 0;
+}
+
+/* Why a process that was handed this fd may have failed on it. 0: nothing is seen to be wrong. */
+int sys_probable_error(struct backend *b, int fd)
+{
+        struct pollfd p = { .fd = fd };
+        struct statvfs fs;
+        struct rlimit limit;
+        struct stat st;
+
+        (void)b;
+        if (fstat(fd, &st) < 0)
+                return 0;
+        if (S_ISREG(st.st_mode)) {
+                if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+                    (uint64_t)st.st_size >= limit.rlim_cur)
+                        return -EFBIG;
+                return fstatvfs(fd, &fs) == 0 && fs.f_bavail == 0 ? -ENOSPC : 0;
+        }
+        if (poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP)) {
+                int error = S_ISSOCK(st.st_mode) ? socket_number(fd, SO_ERROR) : 0;
+
+                return error > 0 ? -error : -EPIPE;
+        }
+        return 0;
+}

@@ -1,0 +1,32 @@
+/* uring/syscalls.h: the backend calls that are plain system calls and do not wait, for backends on a real kernel. */
+#ifndef SLUICE_URING_SYSCALLS_H
+#define SLUICE_URING_SYSCALLS_H
+
+#include "backend.h"
+
+uint64_t sys_now_ns(struct backend *b);
+ssize_t sys_try_splice(struct backend *b, struct slot *in, int64_t offset_in, struct slot *out, int64_t offset_out, size_t bytes, bool more);
+ssize_t sys_try_tee(struct backend *b, struct slot *in, struct slot *out, size_t bytes);
+ssize_t sys_try_read(struct backend *b, struct slot *s, void *data, size_t bytes);
+ssize_t sys_try_write(struct backend *b, struct slot *s, const void *data, size_t bytes);
+int sys_ready(struct backend *b, struct slot *s, unsigned events);
+int sys_inspect(struct backend *b, int fd, struct fd_info *ret);
+int sys_pipe(struct backend *b, int ret[2], size_t bytes, size_t *ret_bytes);
+int sys_set_nonblock(struct backend *b, int fd, bool on);
+int sys_dup(struct backend *b, int fd);
+void sys_close(struct backend *b, int fd);
+int sys_open_null(struct backend *b, bool write);
+int sys_socket(struct backend *b, int family, int type);
+int sys_listen(struct backend *b, int fd, const struct sockaddr *address, socklen_t bytes, int backlog);
+int sys_option(struct backend *b, int fd, int level, int name, int value);
+int sys_shutdown(struct backend *b, int fd, int how);
+int sys_reset(struct backend *b, int fd);
+int sys_chmod(struct backend *b, int fd, const char *path, mode_t mode);
+int sys_unsent(struct backend *b, int fd);
+int sys_seek(struct backend *b, int fd, int64_t relative);
+int sys_wait_child(struct backend *b, int pidfd, bool reap, struct child_status *ret);
+int sys_kill_child(struct backend *b, int pidfd, int signal);
+int sys_kill_group(struct backend *b, pid_t group, int signal);
+int sys_probable_error(struct backend *b, int fd);
+
+#endif
