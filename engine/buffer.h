@@ -11,7 +11,7 @@
 #include "op.h"
 
 enum {
-        BUFFER_BYTES = 256 << 10,      /* TCP relays: 0.41 CPU s/GiB with 256 KiB, 0.76 with 16 KiB */
+        BUFFER_BYTES = 256 << 10, /* TCP relays: 0.41 CPU s/GiB with 256 KiB, 0.76 with 16 KiB */
         BUFFER_IDLE_MAX = 8,
 };
 
@@ -21,10 +21,10 @@ struct buffers {
 };
 
 struct buffer {
-        struct pin pin;                /* first: op_pin() takes &buffer->pin */
+        struct pin pin; /* first: op_pin() takes &buffer->pin */
         struct list node;
         struct buffers *home;
-        uint8_t data[];                /* BUFFER_BYTES */
+        uint8_t data[]; /* BUFFER_BYTES */
 };
 
 void buffers_init(struct buffers *b);

@@ -37,7 +37,7 @@ void sluice_cancel_fire(struct sluice_cancel *c)
         int saved = errno;
 
         if (atomic_exchange(&c->fired, 1) == 0 && write(c->fd, &one, sizeof(one)) < 0)
-                atomic_store(&c->fired, 1);    /* cannot be: the counter was 0 */
+                atomic_store(&c->fired, 1); /* cannot be: the counter was 0 */
         errno = saved;
 }
 

@@ -179,7 +179,7 @@ static int stderr_open(struct sluice_ctx *c)
         if (r->plan->opt.flags & SLUICE_STDERR_INHERIT || (r->plan->opt.flags & SLUICE_TERMINAL && r->terminal_taken)) {
                 fds[1] = b->ops->dup(b, STDERR_FILENO);
                 if (fds[1] < 0)
-                        fds[1] = b->ops->open_null(b, true);   /* a host without stderr */
+                        fds[1] = b->ops->open_null(b, true); /* a host without stderr */
                 return fds[1] < 0 ? fds[1] : slot_new(&c->child.fds[2], b, fds[1]);
         }
         c->child.tail = malloc(STDERR_TAIL_BYTES);
@@ -261,7 +261,8 @@ static int child_start(struct sluice_ctx *c)
         e = stderr_open(c);
         if (e < 0)
                 return e;
-        ch->spec = (struct spawn){ .path = ch->command.path, .argv = ch->command.argv,
+        ch->spec = (struct spawn){ .path = ch->command.path,
+                                   .argv = ch->command.argv,
                                    .env = ch->command.env ? ch->command.env : environ,
                                    .directory = ch->command.directory,
                                    .die_with_parent = r->plan->opt.flags & SLUICE_DIE_WITH_PARENT && loop_exclusive(r->loop) };
@@ -337,7 +338,7 @@ static void child_spawned(struct op *op)
                 spawn_fail(c, e, "start");
         if (ch->stderr_read)
                 stderr_pump(c);
-        if (r->stopping)                       /* cancelled while it started: it missed the signal */
+        if (r->stopping) /* cancelled while it started: it missed the signal */
                 children_signal(r, r->kill_step >= 2 ? SIGKILL : SIGTERM);
         else
                 child_spawn_next(r);

@@ -36,7 +36,8 @@ static const char *ring_cure(const struct probe *p)
         if (p->ring.error == -EPERM && p->io_uring_disabled > 0)
                 return "sysctl -w kernel.io_uring_disabled=0";
         if (p->ring.error == -EPERM)
-                return "a seccomp filter forbids it: allow io_uring_setup, io_uring_enter and io_uring_register in the container's profile";
+                return "a seccomp filter forbids it: allow io_uring_setup, io_uring_enter and io_uring_register in the container's "
+                       "profile";
         if (p->ring.error == -ENOMEM)
                 return "raise the locked-memory limit: ulimit -l 65536";
         if (p->ring.error == -ENOSYS)
@@ -49,8 +50,8 @@ static void ring(struct report *r, const struct probe *p)
         const struct probe_ring *k = &p->ring;
 
         if (k->error < 0) {
-                say(r, "io_uring", SLUICE_AMISS, ring_cure(p), "refused: %s (pipelines whose links are all direct or pipe still run)",
-                    strerror(-k->error));
+                say(r, "io_uring", SLUICE_AMISS, ring_cure(p),
+                    "refused: %s (pipelines whose links are all direct or pipe still run)", strerror(-k->error));
                 return;
         }
         say(r, "io_uring", SLUICE_GOOD, "", "yes%s%s%s%s%s", k->setup_flags & IORING_SETUP_DEFER_TASKRUN ? ", DEFER_TASKRUN" : "",
@@ -84,10 +85,11 @@ static void pipes(struct report *r, const struct probe *p)
 static void zero_copy(struct report *r, const struct probe *p)
 {
         if (p->splice_shares_pages == 1)
-                say(r, "splice", SLUICE_GOOD, "", "shares pages: a file changed while it is sent may arrive changed (snapshot copies)");
+                say(r, "splice", SLUICE_GOOD, "",
+                    "shares pages: a file changed while it is sent may arrive changed (snapshot copies)");
         else if (p->splice_shares_pages == 0)
-                say(r, "splice", SLUICE_NOTE, "none needed: this kernel copies from files into pipes; moves between pipes and sockets still share",
-                    "copies");
+                say(r, "splice", SLUICE_NOTE,
+                    "none needed: this kernel copies from files into pipes; moves between pipes and sockets still share", "copies");
         else
                 say(r, "splice", SLUICE_AMISS, "allow splice and tee in the sandbox, or run with --no-splice", "refused: %s",
                     strerror(-p->splice_shares_pages));
@@ -98,11 +100,15 @@ static void limits(struct report *r, const struct probe *p)
         if (p->memlock_exempt || p->memlock_bytes == UINT64_MAX)
                 say(r, "locked memory", SLUICE_GOOD, "", "no limit");
         else
-                say(r, "locked memory", p->memlock_bytes >= 1 << 20 ? SLUICE_GOOD : SLUICE_NOTE, "ulimit -l 8192 (a ring takes about 100 KiB)",
-                    "%" PRIu64 " KiB", p->memlock_bytes >> 10);
+                say(r, "locked memory", p->memlock_bytes >= 1 << 20 ? SLUICE_GOOD : SLUICE_NOTE,
+                    "ulimit -l 8192 (a ring takes about 100 KiB)", "%" PRIu64 " KiB", p->memlock_bytes >> 10);
         say(r, "open files", p->nofile >= 1024 ? SLUICE_GOOD : SLUICE_NOTE, "ulimit -n 1024", "%" PRIu64, p->nofile);
-        say(r, "seccomp", SLUICE_GOOD, "", "%s", p->seccomp == 0 ? "no filter" : p->seccomp == 2 ? "a filter is installed" : "unknown");
-        say(r, "pidfd", p->pidfd ? SLUICE_GOOD : SLUICE_AMISS, "Linux 5.4 or newer is needed to run commands", "%s", p->pidfd ? "yes" : "no");
+        say(r, "seccomp", SLUICE_GOOD, "", "%s",
+            p->seccomp == 0   ? "no filter"
+            : p->seccomp == 2 ? "a filter is installed"
+                              : "unknown");
+        say(r, "pidfd", p->pidfd ? SLUICE_GOOD : SLUICE_AMISS, "Linux 5.4 or newer is needed to run commands", "%s",
+            p->pidfd ? "yes" : "no");
         say(r, "close_range", p->close_range ? SLUICE_GOOD : SLUICE_NOTE,
             "Linux 5.11: without it commands inherit descriptors that the host left open", "%s", p->close_range ? "yes" : "no");
         if (p->numa_nodes > 0)

@@ -7,17 +7,17 @@
 #include <sluice/sluice.h>
 
 struct driver_facts {
-        enum sluice_driver forced;     /* AUTO: none */
-        bool copy_only;                /* a side that cannot be spliced */
-        bool may_block;                /* storage behind one of the fds */
-        bool child_pipe;               /* a pipe whose other end a process of ours holds */
-        bool foreign_pipe;             /* ... or a stranger: inherited standard input, a FIFO */
-        bool exclusive;                /* the loop's thread serves nothing else */
+        enum sluice_driver forced; /* AUTO: none */
+        bool copy_only;            /* a side that cannot be spliced */
+        bool may_block;            /* storage behind one of the fds */
+        bool child_pipe;           /* a pipe whose other end a process of ours holds */
+        bool foreign_pipe;         /* ... or a stranger: inherited standard input, a FIFO */
+        bool exclusive;            /* the loop's thread serves nothing else */
 };
 
 struct driver_choice {
         enum sluice_driver driver;
-        const char *reason;            /* static; NULL when it was forced and nothing is to be said */
+        const char *reason; /* static; NULL when it was forced and nothing is to be said */
 };
 
 struct driver_choice driver_choose(const struct driver_facts *f);

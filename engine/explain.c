@@ -10,7 +10,7 @@
 const char *sluice_link_mode_name(enum sluice_link_mode mode)
 {
         static const char *const names[] = {
-                [SLUICE_LINK_NONE] = "none",     [SLUICE_LINK_DIRECT] = "direct", [SLUICE_LINK_PIPE] = "pipe",
+                [SLUICE_LINK_NONE] = "none",         [SLUICE_LINK_DIRECT] = "direct", [SLUICE_LINK_PIPE] = "pipe",
                 [SLUICE_LINK_HANDOVER] = "handover", [SLUICE_LINK_SPLICE] = "splice", [SLUICE_LINK_CROSS] = "cross",
                 [SLUICE_LINK_TEE] = "tee",
         };
@@ -21,7 +21,9 @@ const char *sluice_link_mode_name(enum sluice_link_mode mode)
 const char *sluice_driver_name(enum sluice_driver driver)
 {
         static const char *const names[] = {
-                [SLUICE_DRIVER_AUTO] = "auto", [SLUICE_DRIVER_INLINE] = "inline", [SLUICE_DRIVER_RING] = "ring",
+                [SLUICE_DRIVER_AUTO] = "auto",
+                [SLUICE_DRIVER_INLINE] = "inline",
+                [SLUICE_DRIVER_RING] = "ring",
                 [SLUICE_DRIVER_COPY] = "copy",
         };
 
@@ -47,7 +49,9 @@ static int afterwards(const struct run_link *l, char *buf, size_t cap)
         if (l->mode == SLUICE_LINK_PIPE) {
                 size_words(l->process_pipe_bytes, pipe, sizeof(pipe));
                 return snprintf(buf, cap, "; a %s pipe%s", pipe,
-                                l->process_pipe_bytes < PIPE_BYTES_MEDIUM ? ", small because the pipe budget or the user's quota is used up" : "");
+                                l->process_pipe_bytes < PIPE_BYTES_MEDIUM
+                                        ? ", small because the pipe budget or the user's quota is used up"
+                                        : "");
         }
         if (l->mode == SLUICE_LINK_DIRECT)
                 return l->metered.certainty ? snprintf(buf, cap, "; about %" PRIu64 " bytes", l->metered.value) : 0;
@@ -56,7 +60,9 @@ static int afterwards(const struct run_link *l, char *buf, size_t cap)
         if (l->link.pipe_bytes)
                 size_words(l->link.pipe_bytes, pipe, sizeof(pipe));
         n = snprintf(buf, cap, "; driver %s (%s)%s%s%s", sluice_driver_name(l->link.driver),
-                     l->link.fallback ? l->link.fallback : l->driver_reason ? l->driver_reason : "chosen",
+                     l->link.fallback   ? l->link.fallback
+                     : l->driver_reason ? l->driver_reason
+                                        : "chosen",
                      pipe[0] ? ", through a " : "", pipe, pipe[0] ? " pipe" : "");
         if (n >= 0 && (size_t)n < cap)
                 n += snprintf(buf + n, cap - (size_t)n, "; %" PRIu64 " bytes spliced, %" PRIu64 " copied", c->spliced, c->copied);

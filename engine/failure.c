@@ -21,8 +21,9 @@ struct failure *failure_new(struct run *r, enum failure_class c, int stage, int 
         (void)r;
         if (!f)
                 return NULL;
-        *f = (struct failure){ .class = c, .stage = stage, .link = link, .error = error, .exit_status = -1,
-                               .operation = operation };
+        *f = (struct failure){
+                .class = c, .stage = stage, .link = link, .error = error, .exit_status = -1, .operation = operation
+        };
         va_start(args, format);
         vsnprintf(f->message, sizeof(f->message), format, args);
         va_end(args);
@@ -33,7 +34,7 @@ void run_fail(struct run *r, struct failure *f)
 {
         struct failure **at = &r->failures;
 
-        if (!f)                                /* no memory even to say so: the run still ends */
+        if (!f) /* no memory even to say so: the run still ends */
                 r->result = r->result ? r->result : -ENOMEM;
         while (*at)
                 at = &(*at)->next;
@@ -50,8 +51,8 @@ void stage_fail(struct sluice_ctx *c, int error, const char *operation)
         if (error == -ECANCELED && r->stopping)
                 return;
         if (c->note[0])
-                run_fail(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error,
-                                        c->note_operation ? c->note_operation : operation, "%s: %s", name, c->note));
+                run_fail(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, c->note_operation ? c->note_operation : operation,
+                                        "%s: %s", name, c->note));
         else
                 run_fail(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s: %s: %s", name, operation,
                                         strerror(-error)));
@@ -72,7 +73,7 @@ static bool explains(const struct failure *a, const struct failure *b)
 {
         if (a->class != b->class)
                 return a->class < b->class;
-        if (a->class == FAILURE_ENGINE)        /* in order of appearance */
+        if (a->class == FAILURE_ENGINE) /* in order of appearance */
                 return false;
         if (a->class == FAILURE_PIPE)
                 return a->stage > b->stage;

@@ -12,7 +12,7 @@
 #include "check.h"
 
 enum {
-        STEP_MOVES = 16,               /* moves a link may make in one turn before others have theirs */
+        STEP_MOVES = 16, /* moves a link may make in one turn before others have theirs */
         STRAIGHT_BYTES = 1 << 20,
         SPURIOUS_MAX = 3,
 };
@@ -213,8 +213,8 @@ static bool unsupported(int error)
 
 /* What a mover is about to do. */
 struct move {
-        enum op_kind kind;             /* SPLICE, READ, RECV, WRITE or SEND */
-        struct slot *in, *out;         /* READ and RECV: in; WRITE and SEND: in as well, as op_pin() wants it */
+        enum op_kind kind;     /* SPLICE, READ, RECV, WRITE or SEND */
+        struct slot *in, *out; /* READ and RECV: in; WRITE and SEND: in as well, as op_pin() wants it */
         int64_t offset_in, offset_out;
         void *data;
         uint32_t bytes;
@@ -398,7 +398,7 @@ static void fill_result(struct link *l, enum op_kind kind, int r, bool residue)
 {
         if (r > 0) {
                 if (residue)
-                        l->pipe->bytes -= r;       /* was taken long ago; goes from the pipe to the buffer */
+                        l->pipe->bytes -= r; /* was taken long ago; goes from the pipe to the buffer */
                 else
                         took(l, (uint32_t)r);
                 if (l->buffer)
@@ -531,8 +531,12 @@ static ssize_t try_move(struct link *l, struct mover *mover, const struct move *
 
 static bool step_straight(struct link *l, struct segment *s)
 {
-        struct move m = { .kind = OP_SPLICE, .in = l->source.slot, .out = l->sink.slot, .offset_in = s->offset,
-                          .offset_out = l->sink.offset, .bytes = at_most(s->length, STRAIGHT_BYTES) };
+        struct move m = { .kind = OP_SPLICE,
+                          .in = l->source.slot,
+                          .out = l->sink.slot,
+                          .offset_in = s->offset,
+                          .offset_out = l->sink.offset,
+                          .bytes = at_most(s->length, STRAIGHT_BYTES) };
         ssize_t r;
 
         if (l->driver == SLUICE_DRIVER_RING) {
@@ -556,8 +560,12 @@ static bool step_fill_pipe(struct link *l, struct segment *s)
 {
         size_t half = l->pipe->capacity_bytes / 2;
         size_t room = l->driver == SLUICE_DRIVER_RING ? half : l->pipe->capacity_bytes - (size_t)l->pipe->bytes;
-        struct move m = { .kind = OP_SPLICE, .in = l->source.slot, .out = l->pipe->write, .offset_in = s->offset,
-                          .offset_out = -1, .bytes = at_most(s->length, room) };
+        struct move m = { .kind = OP_SPLICE,
+                          .in = l->source.slot,
+                          .out = l->pipe->write,
+                          .offset_in = s->offset,
+                          .offset_out = -1,
+                          .bytes = at_most(s->length, room) };
         ssize_t r;
 
         if (l->vessel_full || l->pipe->bytes > (int64_t)half)
@@ -596,8 +604,9 @@ static bool step_fill_buffer(struct link *l, struct segment *s)
 
 static bool step_drain_pipe(struct link *l)
 {
-        struct move m = { .kind = OP_SPLICE, .in = l->pipe->read, .out = l->sink.slot, .offset_in = -1,
-                          .offset_out = l->sink.offset };
+        struct move m = {
+                .kind = OP_SPLICE, .in = l->pipe->read, .out = l->sink.slot, .offset_in = -1, .offset_out = l->sink.offset
+        };
         ssize_t r;
 
         if (l->pipe->bytes <= 0)
@@ -618,8 +627,13 @@ static bool step_drain_pipe(struct link *l)
 
 static bool write_memory(struct link *l, struct buffer *b, uint32_t at, uint32_t bytes)
 {
-        struct move m = { .kind = l->sink.socket ? OP_SEND : OP_WRITE, .in = l->sink.slot, .offset_out = l->sink.offset,
-                          .data = b->data + at, .bytes = bytes, .mem = &b->pin, .async = foreign(l) };
+        struct move m = { .kind = l->sink.socket ? OP_SEND : OP_WRITE,
+                          .in = l->sink.slot,
+                          .offset_out = l->sink.offset,
+                          .data = b->data + at,
+                          .bytes = bytes,
+                          .mem = &b->pin,
+                          .async = foreign(l) };
 
         submit_move(l, false, &m);
         return false;
@@ -722,7 +736,7 @@ static bool move_once(struct link *l)
                 return move_fd(l, s);
         case SEGMENT_MEM:
                 return move_memory(l, s);
-        case SEGMENT_BARRIER:                  /* nobody adds one before acknowledged transfers exist */
+        case SEGMENT_BARRIER: /* nobody adds one before acknowledged transfers exist */
                 segments_pop(&l->segments);
                 return true;
         case SEGMENT_END:
@@ -762,7 +776,7 @@ static int take_vessel(struct link *l)
                 }
                 if (r == -ENOMEM || l->forbid_copy)
                         return r;
-                l->driver = SLUICE_DRIVER_COPY;        /* never wait for a pipe */
+                l->driver = SLUICE_DRIVER_COPY; /* never wait for a pipe */
                 l->fallback = r == -EDQUOT ? "the pipe budget is used up" : "no pipe was to be had";
         }
         l->buffer = buffer_get(&l->loop->buffers);

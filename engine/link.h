@@ -36,14 +36,14 @@
 
 /* One side as the link drives it. */
 struct end {
-        struct slot *slot;             /* held; NULL: a function's memory */
-        uint32_t kind;                 /* enum sluice_kind, for words */
+        struct slot *slot; /* held; NULL: a function's memory */
+        uint32_t kind;     /* enum sluice_kind, for words */
         bool pipe, socket, regular;
-        bool child_pipe;               /* a process of ours holds the other end: EPIPE there is its early end */
-        bool foreign;                  /* any other process may hold its lock */
-        int64_t offset;                /* sink: of the next byte to give, -1 for the fd's own position */
-        bool shared_position;          /* source: a file read at its own position: what was not delivered is given back */
-        bool local;                    /* a socket whose peer is on this host */
+        bool child_pipe;      /* a process of ours holds the other end: EPIPE there is its early end */
+        bool foreign;         /* any other process may hold its lock */
+        int64_t offset;       /* sink: of the next byte to give, -1 for the fd's own position */
+        bool shared_position; /* source: a file read at its own position: what was not delivered is given back */
+        bool local;           /* a socket whose peer is on this host */
 };
 
 enum link_state { LINK_IDLE, LINK_MOVING, LINK_STOPPING, LINK_ENDED };
@@ -53,8 +53,8 @@ enum mover_state { MOVER_IDLE, MOVER_ARMED, MOVER_BUSY };
 struct mover {
         enum mover_state state;
         struct op *op;
-        uint32_t asked;                /* bytes */
-        unsigned spurious;             /* EAGAIN though everything was ready, in a row */
+        uint32_t asked;    /* bytes */
+        unsigned spurious; /* EAGAIN though everything was ready, in a row */
 };
 
 struct link_hooks {
@@ -72,7 +72,7 @@ struct link_counts {
 };
 
 struct link {
-        struct list node;              /* in the loop's ready list */
+        struct list node; /* in the loop's ready list */
         struct sluice_loop *loop;
         const struct link_hooks *hooks;
         void *owner;
@@ -80,25 +80,25 @@ struct link {
 
         struct end source, sink;
         struct segments segments;
-        enum sluice_driver driver;     /* decided by the owner before the start */
+        enum sluice_driver driver; /* decided by the owner before the start */
         bool forbid_copy;
 
         enum link_state state;
-        bool straight;                 /* no vessel: one end is a pipe */
-        bool source_end;               /* the first segment's source has said 0 */
-        bool vessel_full;              /* fill met EAGAIN with bytes inside: drain first, ask again */
-        const char *copy_why;          /* not NULL: switch to copying as soon as no move is in the kernel */
+        bool straight;        /* no vessel: one end is a pipe */
+        bool source_end;      /* the first segment's source has said 0 */
+        bool vessel_full;     /* fill met EAGAIN with bytes inside: drain first, ask again */
+        const char *copy_why; /* not NULL: switch to copying as soon as no move is in the kernel */
         struct pipe *pipe;
         struct buffer *buffer;
         uint32_t buffer_at, buffer_bytes;
-        struct mover fill, drain;      /* straight: fill alone */
+        struct mover fill, drain; /* straight: fill alone */
 
-        int result;                    /* 0 or negative errno */
-        bool early;                    /* the sink wanted no more */
+        int result; /* 0 or negative errno */
+        bool early; /* the sink wanted no more */
         enum link_side failed_side;
         const char *operation;
-        const char *fallback;          /* why it was copied in the end; NULL: it was not a fallback */
-        size_t pipe_bytes;             /* of the pipe it used */
+        const char *fallback; /* why it was copied in the end; NULL: it was not a fallback */
+        size_t pipe_bytes;    /* of the pipe it used */
         unsigned abandoned;
         struct link_counts counts;
 };

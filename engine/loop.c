@@ -229,7 +229,7 @@ int sluice_loop_fd(struct sluice_loop *l)
         if (r < 0)
                 return r;
         r = l->backend->ops->poll_fd(l->backend);
-        backend_wake(l->backend);          /* whatever was started before the host asked */
+        backend_wake(l->backend); /* whatever was started before the host asked */
         return r;
 }
 

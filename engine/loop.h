@@ -18,16 +18,16 @@ struct sluice_loop {
         struct backend *backend;
         struct pipe_cache pipes;
         struct buffers buffers;
-        struct list ready;             /* struct link: have work and budget */
-        struct list advance;           /* struct run: something of theirs changed */
-        unsigned runs;                 /* alive on this loop */
+        struct list ready;   /* struct link: have work and budget */
+        struct list advance; /* struct run: something of theirs changed */
+        unsigned runs;       /* alive on this loop */
         bool bound, in_turn;
         pthread_t thread;
         pid_t pid;
         bool sigpipe_was_pending;
         sigset_t old_mask;
 
-        pthread_mutex_t posts_lock;    /* the one thing other threads touch */
+        pthread_mutex_t posts_lock; /* the one thing other threads touch */
         struct list posts;
 };
 

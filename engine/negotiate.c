@@ -65,9 +65,9 @@ bool negotiate_may_become(enum sluice_link_mode planned, enum sluice_link_mode n
 const char *kind_name(uint32_t kind)
 {
         static const char *const names[] = {
-                [SLUICE_KIND_UNKNOWN] = "fd",         [SLUICE_KIND_FILE] = "file",       [SLUICE_KIND_PIPE] = "pipe",
-                [SLUICE_KIND_SOCKET] = "socket",      [SLUICE_KIND_TTY] = "terminal",    [SLUICE_KIND_DEVICE] = "device",
-                [SLUICE_KIND_PROCESS] = "process",    [SLUICE_KIND_FUNCTION] = "function", [SLUICE_KIND_OTHER] = "fd",
+                [SLUICE_KIND_UNKNOWN] = "fd",      [SLUICE_KIND_FILE] = "file",         [SLUICE_KIND_PIPE] = "pipe",
+                [SLUICE_KIND_SOCKET] = "socket",   [SLUICE_KIND_TTY] = "terminal",      [SLUICE_KIND_DEVICE] = "device",
+                [SLUICE_KIND_PROCESS] = "process", [SLUICE_KIND_FUNCTION] = "function", [SLUICE_KIND_OTHER] = "fd",
         };
 
         return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "fd";
@@ -122,8 +122,8 @@ int negotiate_reason(const struct link_words *w, char *buf, size_t cap)
                 reason = "the two have no way in common";
                 break;
         }
-        return snprintf(buf, cap, "%s to %s: %s%s%s%s", kind_name(w->out_kind), kind_name(w->in_kind), reason,
-                        note ? " (" : "", note ? note : "", note ? ")" : "");
+        return snprintf(buf, cap, "%s to %s: %s%s%s%s", kind_name(w->out_kind), kind_name(w->in_kind), reason, note ? " (" : "",
+                        note ? note : "", note ? ")" : "");
 }
 
 const char *negotiate_refusal(const struct end_identity *source, const struct end_identity *sink, int *ret_error)

@@ -58,7 +58,7 @@ void sluice_pipeline_free(struct sluice_pipeline *p)
         if (is_running(p)) {
                 p->run->done = NULL;
                 sluice_pipeline_stop(p);
-                if (p->run->loop->in_turn) {       /* from a callback: the run outlives its pipeline by a few turns */
+                if (p->run->loop->in_turn) { /* from a callback: the run outlives its pipeline by a few turns */
                         p->run->free_when_done = true;
                         p->run = NULL;
                 }
@@ -305,8 +305,8 @@ int sluice_plan_new(struct sluice_plan **ret, struct sluice_pipeline *p)
         return 0;
 }
 
-int sluice_plan_start(struct sluice_plan *pl, struct sluice_loop *l, const struct sluice_binding *b, size_t n,
-                      sluice_done_fn *done, void *arg)
+int sluice_plan_start(struct sluice_plan *pl, struct sluice_loop *l, const struct sluice_binding *b, size_t n, sluice_done_fn *done,
+                      void *arg)
 {
         struct run *run;
         int r;

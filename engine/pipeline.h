@@ -7,8 +7,8 @@
 
 struct sluice_pipeline {
         struct sluice_plan *plan;
-        struct run *run;               /* the last one; NULL: never started */
-        sluice_done_fn *done;          /* of the run under way */
+        struct run *run;      /* the last one; NULL: never started */
+        sluice_done_fn *done; /* of the run under way */
         void *arg;
         int error_stage;
         char error[MESSAGE_BYTES + 64];

@@ -108,16 +108,15 @@ int plan_add_link(struct sluice_plan *p, int from, int to)
         return (int)p->links_nr++;
 }
 
-int plan_describe(const struct stage_def *d, struct sluice_ctx *ctx, void *self, enum sluice_direction dir,
-                  struct sluice_side *ret)
+int plan_describe(const struct stage_def *d, struct sluice_ctx *ctx, void *self, enum sluice_direction dir, struct sluice_side *ret)
 {
         *ret = (struct sluice_side){ .size = sizeof(*ret), .offset = -1, .length = -1 };
         return d->ops->describe(ctx, self, dir, ret);
 }
 
 /* Before a run there is no context; a bare one carries the configuration and says which sides are linked. */
-static int describe_planned(const struct stage_def *d, int index, enum sluice_direction dir, struct sluice_side *ret,
-                            char *note, size_t cap)
+static int describe_planned(const struct stage_def *d, int index, enum sluice_direction dir, struct sluice_side *ret, char *note,
+                            size_t cap)
 {
         struct sluice_ctx ctx = { .def = d, .config = d->config, .index = index };
         int r;
@@ -128,7 +127,8 @@ static int describe_planned(const struct stage_def *d, int index, enum sluice_di
         if (r == 0 && ret->io == 0)
                 r = -ENOTSUP;
         if (r < 0)
-                snprintf(note, cap, "%s", ctx.note[0] ? ctx.note
+                snprintf(note, cap, "%s",
+                         ctx.note[0]           ? ctx.note
                          : dir == SLUICE_INPUT ? "takes no input: it can only be a source"
                                                : "gives no output: it can only be a sink");
         return r;

@@ -13,7 +13,7 @@ struct stage_def {
         const struct sluice_stage_ops *ops;
         void *config;
         char *name;
-        int in_link, out_link;         /* -1: none */
+        int in_link, out_link; /* -1: none */
 };
 
 struct link_plan {
@@ -29,7 +29,7 @@ struct sluice_plan {
         size_t stages_nr;
         struct link_plan *links;
         size_t links_nr;
-        struct sluice_options opt;     /* cancel: held */
+        struct sluice_options opt; /* cancel: held */
 };
 
 int plan_new(struct sluice_plan **ret, const struct sluice_options *opt);

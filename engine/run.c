@@ -43,7 +43,8 @@ static void link_is_over(struct link *link)
         l->ended = true;
         if (link->result < 0 && !r->stopping) {
                 if (link->result == -EOPNOTSUPP && link->forbid_copy)
-                        sluice_ctx_note(c, "splice", "%s, and copying is forbidden", link->copy_why ? link->copy_why : "it cannot be spliced");
+                        sluice_ctx_note(c, "splice", "%s, and copying is forbidden",
+                                        link->copy_why ? link->copy_why : "it cannot be spliced");
                 else if (link->result == -ESTALE)
                         sluice_ctx_note(c, "read", "it ended before the size it had when opened");
                 stage_fail(c, link->result, link->operation ? link->operation : "move");
@@ -221,7 +222,7 @@ static void advance_starting(struct run *r)
                         return;
         r->phase = RUN_MOVING;
         wire_start_links(r);
-        for (size_t i = 0; i < r->plan->stages_nr; i++)      /* a link whose reader is gone already */
+        for (size_t i = 0; i < r->plan->stages_nr; i++) /* a link whose reader is gone already */
                 if (r->stages[i].child.state == CHILD_EXITED && r->stages[i].def->in_link >= 0 &&
                     r->links[r->stages[i].def->in_link].driven)
                         link_poke_sink(&r->links[r->stages[i].def->in_link].link);

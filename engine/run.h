@@ -58,15 +58,15 @@ struct child {
         pid_t pid;
         struct slot *pidfd;
         struct op *exit_op, *spawn_op;
-        bool reaped, leader;           /* the group's leader is reaped last: its number must not be reused before */
+        bool reaped, leader; /* the group's leader is reaped last: its number must not be reused before */
         struct child_status status;
         double cpu_s;
 
-        struct slot *fds[3];           /* what it will inherit; let go once it has them */
+        struct slot *fds[3]; /* what it will inherit; let go once it has them */
         struct slot *stderr_read;
         struct op *stderr_op;
-        char *tail;                    /* STDERR_TAIL_BYTES, a ring */
-        uint64_t tail_bytes;           /* ever said */
+        char *tail;          /* STDERR_TAIL_BYTES, a ring */
+        uint64_t tail_bytes; /* ever said */
 };
 
 /* ---- stages ---- */
@@ -85,14 +85,14 @@ enum stage_state {
 struct sluice_ctx {
         struct run *run;
         const struct stage_def *def;
-        const void *config;            /* def->config, or this run's own */
+        const void *config; /* def->config, or this run's own */
         bool own_config;
         int index;
         void *self;
         enum stage_state state;
-        bool opened;                   /* open() was called: close() must be */
-        struct list calls;             /* struct call, under way */
-        struct list fds;               /* struct ctx_fd, the engine's to close */
+        bool opened;       /* open() was called: close() must be */
+        struct list calls; /* struct call, under way */
+        struct list fds;   /* struct ctx_fd, the engine's to close */
 
         const char *note_operation;
         char note[NOTE_BYTES];
@@ -112,36 +112,36 @@ struct run_link {
         struct link link;
         struct run *run;
         const struct link_plan *plan;
-        enum sluice_link_mode mode;    /* confirmed */
+        enum sluice_link_mode mode; /* confirmed */
         struct link_words words;
         const char *driver_reason;
-        bool driven;                   /* the engine moves it */
+        bool driven; /* the engine moves it */
         bool ended;
-        int64_t length;                /* expected, -1 unknown */
-        size_t process_pipe_bytes;     /* budget held by a pipe between processes */
-        struct slot *meter;            /* DIRECT: a regular file whose position tells */
-        struct sluice_number metered;  /* last reading */
+        int64_t length;               /* expected, -1 unknown */
+        size_t process_pipe_bytes;    /* budget held by a pipe between processes */
+        struct slot *meter;           /* DIRECT: a regular file whose position tells */
+        struct sluice_number metered; /* last reading */
         uint64_t meter_start;
-        bool writes;                   /* DIRECT: the process writes the file */
+        bool writes; /* DIRECT: the process writes the file */
 };
 
 enum run_phase { RUN_NEW, RUN_OPENING, RUN_COMMITTING, RUN_STARTING, RUN_MOVING, RUN_CLOSING, RUN_DONE };
 
 struct run {
-        struct list node;              /* in the loop's advance list */
+        struct list node; /* in the loop's advance list */
         struct sluice_loop *loop;
         struct sluice_plan *plan;
         enum run_phase phase;
         struct sluice_ctx *stages;
         struct run_link *links;
 
-        bool stopping;                 /* on its way to CLOSING */
+        bool stopping; /* on its way to CLOSING */
         bool cancelled, timed_out;
-        int kill_step;                 /* 0 none, 1 TERM sent, 2 KILL sent, 3 operations abandoned */
+        int kill_step; /* 0 none, 1 TERM sent, 2 KILL sent, 3 operations abandoned */
         struct op *deadline_op, *grace_op, *cancel_op;
         struct slot *cancel_fd;
-        struct failure *failures;      /* in order of appearance */
-        unsigned late_ops;             /* calls without callback, still under way */
+        struct failure *failures; /* in order of appearance */
+        unsigned late_ops;        /* calls without callback, still under way */
 
         pid_t group;
         bool terminal_taken;
@@ -168,17 +168,17 @@ void run_stop(struct run *r);
 void run_free(struct run *r);
 
 /* Between the files of a run: */
-void run_wake(struct run *r);                                                     /* look at it in this turn */
-void run_fail(struct run *r, struct failure *f);                                  /* takes f; an engine failure stops the run */
+void run_wake(struct run *r);                    /* look at it in this turn */
+void run_fail(struct run *r, struct failure *f); /* takes f; an engine failure stops the run */
 struct failure *failure_new(struct run *r, enum failure_class c, int stage, int link, int error, const char *operation,
                             const char *format, ...) __attribute__((format(printf, 7, 8)));
-void stage_fail(struct sluice_ctx *c, int error, const char *operation);          /* with the stage's note */
+void stage_fail(struct sluice_ctx *c, int error, const char *operation); /* with the stage's note */
 void failures_free(struct run *r);
-struct failure *failures_first(const struct run *r);                              /* the one that explains the others */
+struct failure *failures_first(const struct run *r); /* the one that explains the others */
 int failures_result(const struct run *r);
 
 /* wire.c */
-bool wire_confirm(struct run *r);                                                 /* false: failed */
+bool wire_confirm(struct run *r); /* false: failed */
 bool wire_links(struct run *r);
 void wire_start_links(struct run *r);
 
@@ -199,7 +199,7 @@ void ctx_cancel_calls(struct sluice_ctx *c);
 void ctx_abandon_calls(struct sluice_ctx *c);
 bool ctx_has_calls(const struct sluice_ctx *c);
 void ctx_fini(struct sluice_ctx *c);
-struct slot *ctx_slot(struct sluice_ctx *c, int fd);                              /* NULL: not the engine's */
+struct slot *ctx_slot(struct sluice_ctx *c, int fd); /* NULL: not the engine's */
 void ctx_forget_fd(struct sluice_ctx *c, int fd);
 
 /* function.c */

@@ -15,11 +15,11 @@ enum { SEGMENTS_MAX = 8 };
 
 struct segment {
         enum segment_kind kind;
-        int64_t offset;                /* FD: of the next byte to take, -1 for the fd's own position */
-        int64_t length;                /* FD: bytes still to take, -1 without end. MEM: bytes still to give */
-        bool exact;                    /* FD: an end before `length` is -ESTALE */
-        struct buffer *buffer;         /* MEM: held */
-        uint32_t at;                   /* MEM: of the next byte in it */
+        int64_t offset;        /* FD: of the next byte to take, -1 for the fd's own position */
+        int64_t length;        /* FD: bytes still to take, -1 without end. MEM: bytes still to give */
+        bool exact;            /* FD: an end before `length` is -ESTALE */
+        struct buffer *buffer; /* MEM: held */
+        uint32_t at;           /* MEM: of the next byte in it */
 };
 
 /* Law: the queue never holds more than SEGMENTS_MAX; who wants to add looks first. */

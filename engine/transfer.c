@@ -110,7 +110,8 @@ static int take_end(struct sluice_loop *l, struct end *e, int fd, struct fd_info
 /* Copied rather than spliced: what splice would wait in, or refuse. */
 static bool copy_only(const struct fd_info *from, const struct fd_info *to)
 {
-        bool waits = (from->kind == FD_SOCKET && !(from->flags & O_NONBLOCK)) || (to->kind == FD_SOCKET && !(to->flags & O_NONBLOCK));
+        bool waits =
+                (from->kind == FD_SOCKET && !(from->flags & O_NONBLOCK)) || (to->kind == FD_SOCKET && !(to->flags & O_NONBLOCK));
 
         return waits || from->kind == FD_TTY || to->kind == FD_TTY || (to->kind == FD_FILE && to->flags & O_APPEND);
 }

@@ -98,7 +98,8 @@ static void fill_end(struct end *e, const struct sluice_side *side, const struct
         e->shared_position = info->kind == FD_FILE && side->offset < 0;
 }
 
-static struct driver_choice choose_driver(struct run *r, const struct run_link *l, const struct fd_info *out, const struct fd_info *in)
+static struct driver_choice choose_driver(struct run *r, const struct run_link *l, const struct fd_info *out,
+                                          const struct fd_info *in)
 {
         const struct driver_facts facts = {
                 .forced = r->plan->opt.driver,
@@ -150,11 +151,11 @@ static bool confirm_link(struct run *r, struct run_link *l)
                 return confirm_fail(to, -EOPNOTSUPP, "its input would be copied through userspace, which is forbidden");
         fill_end(&l->link.source, &out, &out_info);
         fill_end(&l->link.sink, &in, &in_info);
-        segments_add(&l->link.segments, (struct segment){ .kind = SEGMENT_FD, .offset = out.offset, .length = out.length,
-                                                          .exact = out.exact });
+        segments_add(&l->link.segments,
+                     (struct segment){ .kind = SEGMENT_FD, .offset = out.offset, .length = out.length, .exact = out.exact });
         segments_add(&l->link.segments, (struct segment){ .kind = SEGMENT_END });
         if (out.io & SLUICE_IO_MEM)
-                segments_clear(&l->link.segments);     /* a function adds its own */
+                segments_clear(&l->link.segments); /* a function adds its own */
         return true;
 }
 
@@ -168,9 +169,12 @@ static bool identity(struct run *r, struct sluice_ctx *c, enum sluice_direction 
 
         if (fd < 0 || b->ops->inspect(b, fd, &info) < 0)
                 return false;
-        *ret = (struct end_identity){ .regular = info.kind == FD_FILE, .pipe = info.kind == FD_PIPE,
-                                      .listener = info.kind == FD_LISTENER, .directory = info.kind == FD_DIRECTORY,
-                                      .device = info.device, .inode = info.inode };
+        *ret = (struct end_identity){ .regular = info.kind == FD_FILE,
+                                      .pipe = info.kind == FD_PIPE,
+                                      .listener = info.kind == FD_LISTENER,
+                                      .directory = info.kind == FD_DIRECTORY,
+                                      .device = info.device,
+                                      .inode = info.inode };
         return true;
 }
 
@@ -349,7 +353,7 @@ bool wire_links(struct run *r)
         for (size_t i = 0; i < r->plan->links_nr; i++) {
                 struct run_link *l = &r->links[i];
                 bool ok = l->mode == SLUICE_LINK_DIRECT ? wire_direct(r, l)
-                        : l->mode == SLUICE_LINK_PIPE   ? wire_pipe(r, l)
+                          : l->mode == SLUICE_LINK_PIPE ? wire_pipe(r, l)
                                                         : wire_driven(r, l);
 
                 if (!ok)

@@ -59,7 +59,9 @@ static int fd_open(struct sluice_ctx *ctx, void *self_)
 
         self->fd = sluice_ctx_dup(ctx, c->fd);
         if (self->fd < 0) {
-                sluice_ctx_note(ctx, "open", self->fd == -EBADF ? "file descriptor %d is not open" : "file descriptor %d cannot be duplicated", c->fd);
+                sluice_ctx_note(ctx, "open",
+                                self->fd == -EBADF ? "file descriptor %d is not open" : "file descriptor %d cannot be duplicated",
+                                c->fd);
                 return self->fd;
         }
         /* The number now leads nowhere: whoever wrote to the original learns of our end as soon as we let go of ours. */

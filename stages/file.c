@@ -31,9 +31,9 @@ struct file_config {
 
 struct file_self {
         int fd, directory_fd;
-        int made;                      /* we created it: it is ours to remove until commit */
+        int made; /* we created it: it is ours to remove until commit */
         int committed;
-        int named_temporary;           /* `temporary` has a name in the file system */
+        int named_temporary; /* `temporary` has a name in the file system */
         char *temporary, *directory;
         int64_t size_at_open;
 };
@@ -146,7 +146,7 @@ static void opened(struct sluice_ctx *ctx, void *self_, int64_t fd)
         }
         self->fd = (int)fd;
         r = sluice_ctx_size(ctx, self->fd, &self->size_at_open);
-        if (r == -ESPIPE)                      /* a FIFO or a device: no size, no matter */
+        if (r == -ESPIPE) /* a FIFO or a device: no size, no matter */
                 r = 0;
         sluice_ctx_opened(ctx, r);
 }
@@ -197,7 +197,7 @@ static void temporary_opened(struct sluice_ctx *ctx, void *self_, int64_t fd)
         struct file_self *self = self_;
         int r;
 
-        if (fd == -EOPNOTSUPP || fd == -EISDIR || fd == -EINVAL) {     /* no O_TMPFILE on this file system */
+        if (fd == -EOPNOTSUPP || fd == -EISDIR || fd == -EINVAL) { /* no O_TMPFILE on this file system */
                 r = sluice_ctx_open(ctx, self->temporary, O_WRONLY | O_CREAT | O_EXCL, c->opt.mode, temporary_named);
                 if (r < 0)
                         sluice_ctx_opened(ctx, r);
@@ -285,7 +285,8 @@ static void renamed(struct sluice_ctx *ctx, void *self_, int64_t result)
 
         if (result == 0)
                 self->named_temporary = 0;
-        step_over(ctx, result < 0 ? (int)result : sluice_ctx_open(ctx, self->directory, O_RDONLY | O_DIRECTORY, 0, directory_opened));
+        step_over(ctx,
+                  result < 0 ? (int)result : sluice_ctx_open(ctx, self->directory, O_RDONLY | O_DIRECTORY, 0, directory_opened));
 }
 
 static void linked(struct sluice_ctx *ctx, void *self_, int64_t result)
@@ -332,7 +333,8 @@ static int file_drained(struct sluice_ctx *ctx, void *self_)
         const struct file_config *c = sluice_ctx_config(ctx);
         struct file_self *self = self_;
         /* A rename that outlives its data in a crash would replace the old file by an empty one. */
-        int data = c->opt.sync == SLUICE_SYNC_DATA, none = c->opt.sync == SLUICE_SYNC_NONE && !(flags_of(c) & SLUICE_FILE_ATOMIC), r;
+        int data = c->opt.sync == SLUICE_SYNC_DATA, none = c->opt.sync == SLUICE_SYNC_NONE && !(flags_of(c) & SLUICE_FILE_ATOMIC),
+            r;
 
         if (none)
                 r = sluice_ctx_flush(ctx, self->fd, flushed);
@@ -371,7 +373,8 @@ static const struct sluice_stage_ops file_ops = {
 
 static int check_options(const struct sluice_file_options *o)
 {
-        const unsigned known = SLUICE_FILE_APPEND | SLUICE_FILE_ATOMIC | SLUICE_FILE_OBSERVE | SLUICE_FILE_SNAPSHOT | SLUICE_FILE_RANGE;
+        const unsigned known =
+                SLUICE_FILE_APPEND | SLUICE_FILE_ATOMIC | SLUICE_FILE_OBSERVE | SLUICE_FILE_SNAPSHOT | SLUICE_FILE_RANGE;
 
         if (o->size != sizeof(*o) || o->flags & ~known || o->offset < 0 || o->length < 0 || o->mode & ~(mode_t)07777)
                 return -EINVAL;
@@ -458,7 +461,11 @@ static int add_append(struct sluice_pipeline *p, const char *argument, const str
         return r < 0 ? r : add_path(p, "append", argument, &opt, e);
 }
 
-const struct text_type text_file = {
-        { "file", "file:PATH[,offset=N][,length=N][,until=eof|size-at-open][,snapshot][,sync=none|data|full][,atomic][,mode=OCTAL][,observe]",
-          "a file: read as a source, made or truncated as a sink" }, add };
-const struct text_type text_append = { { "append", "append:PATH[,sync=none|data|full][,mode=OCTAL][,observe]", "a file, written at its end" }, add_append };
+const struct text_type text_file = { { "file",
+                                       "file:PATH[,offset=N][,length=N][,until=eof|size-at-open][,snapshot][,sync=none|data|full][,"
+                                       "atomic][,mode=OCTAL][,observe]",
+                                       "a file: read as a source, made or truncated as a sink" },
+                                     add };
+const struct text_type text_append = {
+        { "append", "append:PATH[,sync=none|data|full][,mode=OCTAL][,observe]", "a file, written at its end" }, add_append
+};

@@ -21,7 +21,7 @@ static int null_describe(struct sluice_ctx *ctx, void *self, enum sluice_directi
         ret->io = SLUICE_IO_FD | SLUICE_IO_LEND;
         ret->kind = SLUICE_KIND_DEVICE;
         if (dir == SLUICE_OUTPUT)
-                ret->length = 0;       /* /dev/null cannot be spliced from, and need not be */
+                ret->length = 0; /* /dev/null cannot be spliced from, and need not be */
         return 0;
 }
 

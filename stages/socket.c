@@ -105,7 +105,7 @@ static void peer_said(struct sluice_ctx *ctx, void *self_, int64_t revents)
 
         if (revents == -ETIMEDOUT) {
                 if (self->tcp && sluice_ctx_unsent(ctx, self->fd) > 0)
-                        wait_for_peer(ctx, self);      /* still on its way: TCP itself gives up in the end */
+                        wait_for_peer(ctx, self); /* still on its way: TCP itself gives up in the end */
                 else
                         sluice_ctx_drained(ctx, 0);
                 return;
@@ -141,7 +141,7 @@ int socket_drained(struct sluice_ctx *ctx, void *self_)
         if (r == -ENOTCONN)
                 r = -ECONNRESET;
         if (r < 0 || sluice_ctx_linked(ctx, SLUICE_OUTPUT))
-                return r;                              /* what the peer answers goes downstream */
+                return r; /* what the peer answers goes downstream */
         wait_for_peer(ctx, self);
         return -EINPROGRESS;
 }

@@ -8,20 +8,20 @@
 #include <sluice/stages.h>
 
 struct socket_config {
-        char *text;                    /* as given */
-        char *host, *port;             /* TCP */
+        char *text;        /* as given */
+        char *host, *port; /* TCP */
         int listen;
         struct sluice_socket_options opt;
 };
 
 struct socket_self {
-        int fd;                        /* connected; -1 before */
+        int fd; /* connected; -1 before */
         int listener;
-        int next_address;              /* TCP: of those that the name has */
+        int next_address; /* TCP: of those that the name has */
         int last_error;
-        int shut;                      /* our sending side is over */
+        int shut; /* our sending side is over */
         int tcp;
-        struct sockaddr_un path;       /* unix-listen: the file to remove */
+        struct sockaddr_un path; /* unix-listen: the file to remove */
         int bound;
 };
 

@@ -43,7 +43,8 @@ static void connected(struct sluice_ctx *ctx, void *self_, int64_t result)
         }
         self->last_error = (int)result;
         if (result == -ETIMEDOUT)
-                sluice_ctx_note(ctx, "connect", "connect: no answer from %s within %g s", c->text, (double)socket_connect_timeout(c) / 1000);
+                sluice_ctx_note(ctx, "connect", "connect: no answer from %s within %g s", c->text,
+                                (double)socket_connect_timeout(c) / 1000);
         else
                 sluice_ctx_note(ctx, "connect", "connect: %s", strerror((int)-result));
         connect_next(ctx, self);
@@ -62,7 +63,7 @@ static void connect_next(struct sluice_ctx *ctx, struct socket_self *self)
         }
         r = sluice_ctx_socket(ctx, address->sa_family, SOCK_STREAM);
         if (r >= 0) {
-                self->listener = r;            /* the fd under way, until it is connected */
+                self->listener = r; /* the fd under way, until it is connected */
                 r = sluice_ctx_connect(ctx, r, address, bytes, socket_connect_timeout(c), connected);
         }
         if (r < 0)
@@ -163,7 +164,8 @@ static const struct sluice_stage_ops tcp_ops = {
         .close = socket_close,
 };
 
-static int add_tcp(struct sluice_pipeline *p, const char *address, const struct sluice_socket_options *opt, int listen, const char **ret_why)
+static int add_tcp(struct sluice_pipeline *p, const char *address, const struct sluice_socket_options *opt, int listen,
+                   const char **ret_why)
 {
         char host[256], port[32], *name;
         struct socket_config c = { .text = (char *)(uintptr_t)address, .listen = listen };
@@ -235,6 +237,10 @@ static int add_listen(struct sluice_pipeline *p, const char *argument, const str
         return add_text(p, argument, options, options_nr, e, 1);
 }
 
-const struct text_type text_tcp = { { "tcp", "tcp:HOST:PORT[,timeout=DURATION][,linger=DURATION][,lend][,delay]", "a TCP connection, made" }, add_connect };
-const struct text_type text_tcp_listen = { { "tcp-listen", "tcp-listen:[HOST]:PORT[,timeout=DURATION][,linger=DURATION][,lend][,delay]",
-                                             "one TCP connection, accepted" }, add_listen };
+const struct text_type text_tcp = {
+        { "tcp", "tcp:HOST:PORT[,timeout=DURATION][,linger=DURATION][,lend][,delay]", "a TCP connection, made" }, add_connect
+};
+const struct text_type text_tcp_listen = { { "tcp-listen",
+                                             "tcp-listen:[HOST]:PORT[,timeout=DURATION][,linger=DURATION][,lend][,delay]",
+                                             "one TCP connection, accepted" },
+                                           add_listen };

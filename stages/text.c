@@ -49,9 +49,8 @@ static int scaled(const char *text, const struct unit *units, size_t units_nr, i
 int sluice_parse_bytes(const char *text, int64_t *ret)
 {
         static const struct unit units[] = {
-                { "", 1 },           { "b", 1 },           { "k", 1024.0 },      { "kib", 1024.0 },
-                { "m", 0x1p20 },     { "mib", 0x1p20 },    { "g", 0x1p30 },      { "gib", 0x1p30 },
-                { "t", 0x1p40 },     { "tib", 0x1p40 },
+                { "", 1 },         { "b", 1 },      { "k", 1024.0 },   { "kib", 1024.0 }, { "m", 0x1p20 },
+                { "mib", 0x1p20 }, { "g", 0x1p30 }, { "gib", 0x1p30 }, { "t", 0x1p40 },   { "tib", 0x1p40 },
         };
         size_t digits = strspn(text, "0123456789");
 
@@ -119,9 +118,13 @@ static int read_value(const struct text_option *o, const struct sluice_option *g
                 return text_fail(e, part, "%s= needs a value", o->name);
         switch (o->kind) {
         case TEXT_BYTES:
-                return sluice_parse_bytes(value, at) < 0 ? text_fail(e, part, "%s= is a number of bytes (64k, 1.5G), not '%s'", o->name, value) : 0;
+                return sluice_parse_bytes(value, at) < 0
+                               ? text_fail(e, part, "%s= is a number of bytes (64k, 1.5G), not '%s'", o->name, value)
+                               : 0;
         case TEXT_DURATION_MS:
-                return sluice_parse_duration(value, at) < 0 ? text_fail(e, part, "%s= is a duration (500ms, 2s), not '%s'", o->name, value) : 0;
+                return sluice_parse_duration(value, at) < 0
+                               ? text_fail(e, part, "%s= is a duration (500ms, 2s), not '%s'", o->name, value)
+                               : 0;
         case TEXT_MODE:
                 return read_mode(value, at) < 0 ? text_fail(e, part, "%s= is an octal mode (0640), not '%s'", o->name, value) : 0;
         default:

@@ -36,7 +36,8 @@ static int open_connect(struct sluice_ctx *ctx, struct socket_self *self, const 
         if (fd < 0)
                 return fd;
         self->listener = fd;
-        return sluice_ctx_connect(ctx, fd, (struct sockaddr *)&self->path, sizeof(self->path), socket_connect_timeout(c), connected);
+        return sluice_ctx_connect(ctx, fd, (struct sockaddr *)&self->path, sizeof(self->path), socket_connect_timeout(c),
+                                  connected);
 }
 
 /* ---- listen ---- */
@@ -177,7 +178,7 @@ static const struct text_option options_table[] = {
         { "timeout", TEXT_DURATION_MS, AT(timeout_ms), 0, NULL },
         { "linger", TEXT_DURATION_MS, AT(linger_ms), 0, NULL },
         { "lend", TEXT_FLAG, AT(flags), SLUICE_SOCKET_LEND, NULL },
-        { "mode", TEXT_MODE, AT(mode), 0, NULL },          /* unix-listen: only */
+        { "mode", TEXT_MODE, AT(mode), 0, NULL }, /* unix-listen: only */
 };
 
 static int add_text(struct sluice_pipeline *p, const char *argument, const struct sluice_option *options, size_t options_nr,
@@ -192,7 +193,9 @@ static int add_text(struct sluice_pipeline *p, const char *argument, const struc
         if (!*argument)
                 return text_fail(e, 0, "%s: needs a path", listen ? "unix-listen" : "unix");
         r = add_unix(p, argument, &opt, listen);
-        return r == -EINVAL ? text_fail(e, 0, "the path of a unix socket has at most %zu bytes", sizeof(((struct sockaddr_un *)0)->sun_path) - 1) : r;
+        return r == -EINVAL ? text_fail(e, 0, "the path of a unix socket has at most %zu bytes",
+                                        sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
+                            : r;
 }
 
 static int add_connect(struct sluice_pipeline *p, const char *argument, const struct sluice_option *options, size_t options_nr,
@@ -207,6 +210,10 @@ static int add_listen(struct sluice_pipeline *p, const char *argument, const str
         return add_text(p, argument, options, options_nr, e, 1);
 }
 
-const struct text_type text_unix = { { "unix", "unix:PATH[,timeout=DURATION][,linger=DURATION][,lend]", "a unix stream socket, connected" }, add_connect };
-const struct text_type text_unix_listen = { { "unix-listen", "unix-listen:PATH[,timeout=DURATION][,linger=DURATION][,lend][,mode=OCTAL]",
-                                              "one connection on a unix stream socket, accepted" }, add_listen };
+const struct text_type text_unix = {
+        { "unix", "unix:PATH[,timeout=DURATION][,linger=DURATION][,lend]", "a unix stream socket, connected" }, add_connect
+};
+const struct text_type text_unix_listen = { { "unix-listen",
+                                              "unix-listen:PATH[,timeout=DURATION][,linger=DURATION][,lend][,mode=OCTAL]",
+                                              "one connection on a unix stream socket, accepted" },
+                                            add_listen };

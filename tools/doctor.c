@@ -19,7 +19,7 @@ static void help(void)
 }
 
 struct findings {
-        json_t *list;                  /* NULL: print */
+        json_t *list; /* NULL: print */
         bool amiss;
 };
 

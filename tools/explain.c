@@ -65,7 +65,8 @@ int explain_main(int argc, char **argv)
                 json = true;
         }
         if (argc - optind != 1)
-                return usage_error("explain", argc == optind ? "no pipeline" : "one pipeline, in quotes: the shell took yours apart");
+                return usage_error("explain",
+                                   argc == optind ? "no pipeline" : "one pipeline, in quotes: the shell took yours apart");
         r = sluice_pipeline_new(&p, NULL);
         if (r < 0) {
                 fprintf(stderr, "sluice: %s\n", strerror(-r));

@@ -14,15 +14,15 @@
 
 struct word {
         char *text;
-        unsigned char *quoted;         /* per character of `text`: 1 where it was quoted */
-        size_t *column;                /* ... and where it stood */
-        size_t length, begin, end;     /* columns of the whole word */
+        unsigned char *quoted;     /* per character of `text`: 1 where it was quoted */
+        size_t *column;            /* ... and where it stood */
+        size_t length, begin, end; /* columns of the whole word */
 };
 
 struct parser {
         const char *text;
         size_t at;
-        struct word *words;            /* of the stage being read */
+        struct word *words; /* of the stage being read */
         size_t words_nr;
         struct language_error *error;
         struct language_result *result;
@@ -194,7 +194,8 @@ static size_t stage_name_length(const struct word *w)
 {
         size_t n = 0;
 
-        while (n < w->length && !w->quoted[n] && (islower((unsigned char)w->text[n]) || (n && (isdigit((unsigned char)w->text[n]) || w->text[n] == '-'))))
+        while (n < w->length && !w->quoted[n] &&
+               (islower((unsigned char)w->text[n]) || (n && (isdigit((unsigned char)w->text[n]) || w->text[n] == '-'))))
                 n++;
         return n && n < w->length && w->text[n] == ':' && !w->quoted[n] ? n : 0;
 }
@@ -244,14 +245,15 @@ static int unknown_stage(struct parser *p, const struct word *w, const char *nam
 
         if (hint)
                 return fail_at(p, w->begin, width, "no stage '%s:', did you mean '%s:'?", name, hint);
-        return fail_at(p, w->begin, width, "no stage '%.40s:' ('sluice --help' lists them; quote the word if it is a command)", name);
+        return fail_at(p, w->begin, width, "no stage '%.40s:' ('sluice --help' lists them; quote the word if it is a command)",
+                       name);
 }
 
 /* Splits "argument,option=value" at unquoted commas, in place. */
 struct parts {
         struct sluice_option *options;
-        size_t *begin, *end;           /* of each part, in characters of the word */
-        size_t nr;                     /* the argument is part 0 */
+        size_t *begin, *end; /* of each part, in characters of the word */
+        size_t nr;           /* the argument is part 0 */
 };
 
 static int split_parts(struct word *w, size_t from, struct parts *s)
@@ -410,7 +412,8 @@ static int read_stage(struct parser *p, int first)
         return stage < 0 ? stage : keep_stage(p, stage, w->begin, width);
 }
 
-int language_build(struct sluice_pipeline *pipeline, const char *text, struct language_result *ret, struct language_error *ret_error)
+int language_build(struct sluice_pipeline *pipeline, const char *text, struct language_result *ret,
+                   struct language_error *ret_error)
 {
         struct parser p = { .text = text, .error = ret_error, .result = ret, .pipeline = pipeline, .last_stage = -1 };
         int r;
@@ -434,7 +437,7 @@ void language_print_error(const char *text, const struct language_error *e)
 {
         fprintf(stderr, "sluice: %s\n", e->message);
         if (strchr(text, '\n'))
-                return;                /* marks under several lines point nowhere */
+                return; /* marks under several lines point nowhere */
         fprintf(stderr, "  %s\n  %*s", text, (int)e->column, "");
         for (size_t i = 0; i < e->width; i++)
                 fputc(i ? '~' : '^', stderr);

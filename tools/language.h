@@ -21,13 +21,13 @@
 enum { LANGUAGE_STAGES_MAX = 256 };
 
 struct language_error {
-        size_t column, width;          /* what to mark, from 0 */
+        size_t column, width; /* what to mark, from 0 */
         char message[240];
 };
 
 struct language_result {
         int stages_nr;
-        size_t column[LANGUAGE_STAGES_MAX], width[LANGUAGE_STAGES_MAX];   /* of each stage in the text */
+        size_t column[LANGUAGE_STAGES_MAX], width[LANGUAGE_STAGES_MAX]; /* of each stage in the text */
         int uses_stdin, uses_stdout;
 };
 

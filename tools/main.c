@@ -34,7 +34,12 @@ int size_text(unsigned long long bytes, char *buf, size_t cap)
                 value /= 1024;
                 unit++;
         }
-        return snprintf(buf, cap, unit == 0 ? "%.0f %s" : value < 10 ? "%.2f %s" : value < 100 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+        return snprintf(buf, cap,
+                        unit == 0     ? "%.0f %s"
+                        : value < 10  ? "%.2f %s"
+                        : value < 100 ? "%.1f %s"
+                                      : "%.0f %s",
+                        value, units[unit]);
 }
 
 static void help(void)

@@ -120,7 +120,8 @@ static void draw(const char *line)
 static size_t add_share(char *line, size_t at, size_t cap, unsigned long long bytes, long long length, double rate)
 {
         double share = length > 0 ? (double)bytes / (double)length : 0;
-        unsigned left_s = rate > 0 && (double)length > (double)bytes ? (unsigned)(((double)length - (double)bytes) / rate + 0.5) : 0;
+        unsigned left_s =
+                rate > 0 && (double)length > (double)bytes ? (unsigned)(((double)length - (double)bytes) / rate + 0.5) : 0;
         char bar[21];
 
         if (length <= 0 || share > 1)
@@ -128,7 +129,8 @@ static size_t add_share(char *line, size_t at, size_t cap, unsigned long long by
         for (int i = 0; i < 20; i++)
                 bar[i] = i < (int)(share * 20) ? '=' : i == (int)(share * 20) ? '>' : ' ';
         bar[20] = '\0';
-        return at + (size_t)snprintf(line + at, cap - at, "  %3.0f%% [%s] %u:%02u left", share * 100, bar, left_s / 60, left_s % 60);
+        return at +
+               (size_t)snprintf(line + at, cap - at, "  %3.0f%% [%s] %u:%02u left", share * 100, bar, left_s / 60, left_s % 60);
 }
 
 void progress_tick(struct progress *g)

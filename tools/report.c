@@ -53,10 +53,11 @@ static json_t *counter(unsigned long long value)
 
 static json_t *operations(const struct sluice_stats *s)
 {
-        return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "splice", counter(s->ops_splice), "tee", counter(s->ops_tee),
-                         "read", counter(s->ops_read), "write", counter(s->ops_write), "recv", counter(s->ops_recv), "send",
-                         counter(s->ops_send), "poll", counter(s->ops_poll), "inline", counter(s->ops_inline), "ring",
-                         counter(s->ops_ring), "short", counter(s->ops_short), "retried", counter(s->ops_retried));
+        return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "splice", counter(s->ops_splice), "tee",
+                         counter(s->ops_tee), "read", counter(s->ops_read), "write", counter(s->ops_write), "recv",
+                         counter(s->ops_recv), "send", counter(s->ops_send), "poll", counter(s->ops_poll), "inline",
+                         counter(s->ops_inline), "ring", counter(s->ops_ring), "short", counter(s->ops_short), "retried",
+                         counter(s->ops_retried));
 }
 
 /* File names are bytes, JSON is UTF-8: what is not is shown with '?'. */

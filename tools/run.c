@@ -49,11 +49,16 @@ static int read_options(int argc, char **argv, struct run_options *o)
 {
         enum { OPT_PROGRESS = 256, OPT_NO_PROGRESS, OPT_JSON, OPT_DRIVER, OPT_NO_SPLICE, OPT_FORBID, OPT_TIMEOUT };
         static const struct option table[] = {
-                { "progress", no_argument, NULL, OPT_PROGRESS }, { "no-progress", no_argument, NULL, OPT_NO_PROGRESS },
-                { "json", no_argument, NULL, OPT_JSON },         { "driver", required_argument, NULL, OPT_DRIVER },
-                { "no-splice", no_argument, NULL, OPT_NO_SPLICE }, { "forbid-copy", no_argument, NULL, OPT_FORBID },
-                { "timeout", required_argument, NULL, OPT_TIMEOUT }, { "verbose", no_argument, NULL, 'v' },
-                { "help", no_argument, NULL, 'h' },              { 0 },
+                { "progress", no_argument, NULL, OPT_PROGRESS },
+                { "no-progress", no_argument, NULL, OPT_NO_PROGRESS },
+                { "json", no_argument, NULL, OPT_JSON },
+                { "driver", required_argument, NULL, OPT_DRIVER },
+                { "no-splice", no_argument, NULL, OPT_NO_SPLICE },
+                { "forbid-copy", no_argument, NULL, OPT_FORBID },
+                { "timeout", required_argument, NULL, OPT_TIMEOUT },
+                { "verbose", no_argument, NULL, 'v' },
+                { "help", no_argument, NULL, 'h' },
+                { 0 },
         };
         int c, r = 0;
 

@@ -9,12 +9,12 @@
 
 enum exit_status {
         EXIT_OK = 0,
-        EXIT_STAGE = 1,                /* a stage of ours failed */
+        EXIT_STAGE = 1, /* a stage of ours failed */
         EXIT_USAGE = 2,
         EXIT_DEADLINE = 124,
         EXIT_NOT_EXECUTABLE = 126,
         EXIT_NOT_FOUND = 127,
-        EXIT_SIGNAL = 128,             /* plus the signal */
+        EXIT_SIGNAL = 128, /* plus the signal */
 };
 
 struct subcommand {

@@ -36,7 +36,7 @@ void backend_fini(struct backend *b)
 {
         helper_free(b->helper);
         for (uint32_t i = 0; i < b->chunks_nr; i++)
-                if (!any_abandoned(b->chunks[i]))   /* the kernel still writes to what an abandoned one names */
+                if (!any_abandoned(b->chunks[i])) /* the kernel still writes to what an abandoned one names */
                         free(b->chunks[i]);
         free(b->chunks);
 }
@@ -77,7 +77,9 @@ struct op *op_new(struct backend *b, enum op_kind kind, op_done_fn *done, void *
         node = list_pop(&b->free_ops);
         op = container_of(node, struct op, node);
         index = op->index;
-        *op = (struct op){ .kind = kind, .index = index, .generation = ++b->next_generation, .done = done, .owner = owner, .owner_backend = b };
+        *op = (struct op){
+                .kind = kind, .index = index, .generation = ++b->next_generation, .done = done, .owner = owner, .owner_backend = b
+        };
         list_init(&op->node);
         op_to(op, OP_NEW);
         b->ops_lent++;
@@ -133,7 +135,7 @@ struct op *backend_op_by_data(struct backend *b, uint64_t user_data)
 
         ASSERT(index / CHUNK_OPS < b->chunks_nr);
         op = &b->chunks[index / CHUNK_OPS][index % CHUNK_OPS];
-        ASSERT(op->generation == generation);   /* else a completion came twice, or after its operation was freed */
+        ASSERT(op->generation == generation); /* else a completion came twice, or after its operation was freed */
         return op;
 }
 

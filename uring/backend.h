@@ -30,31 +30,31 @@ enum fd_kind { FD_FILE, FD_PIPE, FD_SOCKET, FD_LISTENER, FD_TTY, FD_DEVICE, FD_D
 /* What the kernel says of an fd. */
 struct fd_info {
         enum fd_kind kind;
-        int flags;                  /* F_GETFL */
+        int flags; /* F_GETFL */
         uint64_t device, inode;
-        int64_t size;               /* regular files, else -1 */
-        int64_t position;           /* regular files, from fdinfo: lseek() would wait for a child's write; else -1 */
-        int family;                 /* sockets */
-        bool in_memory;             /* a file that no storage is behind: tmpfs, memfd */
-        bool local;                 /* a socket whose peer is on this host: unix or loopback */
+        int64_t size;     /* regular files, else -1 */
+        int64_t position; /* regular files, from fdinfo: lseek() would wait for a child's write; else -1 */
+        int family;       /* sockets */
+        bool in_memory;   /* a file that no storage is behind: tmpfs, memfd */
+        bool local;       /* a socket whose peer is on this host: unix or loopback */
 };
 
 /* What a child left behind. */
 struct child_status {
-        bool known;                 /* false: somebody else reaped it (SIGCHLD ignored, waitpid(-1)); never taken for 0 */
-        int exit_status;            /* when signal == 0 */
+        bool known;      /* false: somebody else reaped it (SIGCHLD ignored, waitpid(-1)); never taken for 0 */
+        int exit_status; /* when signal == 0 */
         int signal;
-        double cpu_s;               /* user and system, its own reaped children included */
+        double cpu_s; /* user and system, its own reaped children included */
 };
 
 struct backend_counts {
-        uint64_t ops[OP_KINDS];     /* operations completed, by kind */
-        uint64_t waits;             /* calls that could wait */
-        uint64_t waits_for_ring;    /* an operation found the submission queue full and waited its turn */
-        uint64_t overflows;         /* completions the kernel had to keep for us: stays 0 when the ring is sized right */
-        uint64_t busy;              /* EBUSY or EAGAIN from enter: reaped, then tried again */
-        uint64_t interrupted;       /* EINTR from enter */
-        uint64_t abandoned;         /* operations whose owner could not wait for them any longer */
+        uint64_t ops[OP_KINDS];  /* operations completed, by kind */
+        uint64_t waits;          /* calls that could wait */
+        uint64_t waits_for_ring; /* an operation found the submission queue full and waited its turn */
+        uint64_t overflows;      /* completions the kernel had to keep for us: stays 0 when the ring is sized right */
+        uint64_t busy;           /* EBUSY or EAGAIN from enter: reaped, then tried again */
+        uint64_t interrupted;    /* EINTR from enter */
+        uint64_t abandoned;      /* operations whose owner could not wait for them any longer */
 };
 
 struct backend_ops {
@@ -97,21 +97,21 @@ struct backend_ops {
 
 struct backend {
         const struct backend_ops *ops;
-        bool exclusive;             /* the loop's thread serves nothing else: short blocking calls may be made inline */
+        bool exclusive; /* the loop's thread serves nothing else: short blocking calls may be made inline */
         struct backend_counts counts;
 
         /* Operations: chunks of a fixed size, so that an index finds one and none ever moves. */
         struct op **chunks;
         uint32_t chunks_nr;
         struct list free_ops;
-        uint32_t ops_lent;          /* lent == queued + in kernel + done but not yet freed; 0 at the end, or abandoned */
+        uint32_t ops_lent; /* lent == queued + in kernel + done but not yet freed; 0 at the end, or abandoned */
         uint32_t next_generation;
 
-        struct list queued;         /* submitted, not yet handed to the kernel */
-        struct list finished;       /* done without the kernel's help; given out by the next wait */
-        struct list timers;         /* OP_TIMER, soonest first */
-        struct helper *helper;      /* made by the first task that needs a thread */
-        struct list tasks;          /* ops a helper thread is working on */
+        struct list queued;    /* submitted, not yet handed to the kernel */
+        struct list finished;  /* done without the kernel's help; given out by the next wait */
+        struct list timers;    /* OP_TIMER, soonest first */
+        struct helper *helper; /* made by the first task that needs a thread */
+        struct list tasks;     /* ops a helper thread is working on */
 };
 
 /* Makes the io_uring backend. No ring is set up before an operation needs one: it costs 0.5 ms, and a run in which
@@ -136,15 +136,21 @@ void backend_abandon(struct backend *b, struct op *op);
  * cannot be used any more. */
 int backend_wait(struct backend *b, struct list *done, int64_t timeout_ns);
 
-static inline void backend_wake(struct backend *b) { b->ops->wake(b); }
-static inline uint64_t backend_now_ns(struct backend *b) { return b->ops->now_ns(b); }
+static inline void backend_wake(struct backend *b)
+{
+        b->ops->wake(b);
+}
+static inline uint64_t backend_now_ns(struct backend *b)
+{
+        return b->ops->now_ns(b);
+}
 
 /* For implementations (uring/backend.c). */
 int backend_init(struct backend *b, const struct backend_ops *ops, bool exclusive);
 void backend_fini(struct backend *b);
 struct op *backend_op_by_data(struct backend *b, uint64_t user_data);
 uint64_t backend_op_data(const struct op *op);
-void backend_complete(struct backend *b, struct op *op, int res);       /* to b->finished */
+void backend_complete(struct backend *b, struct op *op, int res); /* to b->finished */
 void backend_expire_timers(struct backend *b);
 int64_t backend_next_timeout_ns(struct backend *b, int64_t timeout_ns);
 

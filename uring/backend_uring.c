@@ -28,10 +28,10 @@
 #include "uapi.h"
 
 enum {
-        SQ_ENTRIES = 128,              /* small: ring memory is charged to RLIMIT_MEMLOCK again on recent kernels */
+        SQ_ENTRIES = 128, /* small: ring memory is charged to RLIMIT_MEMLOCK again on recent kernels */
         CQ_ENTRIES = 1024,
         EARLY_POLLS = 64,
-        DATA_WAKE = 0,                 /* user_data that no operation has: generations start at 1 */
+        DATA_WAKE = 0, /* user_data that no operation has: generations start at 1 */
         DATA_CANCEL = 1,
 };
 
@@ -39,13 +39,13 @@ struct uring {
         struct backend base;
         struct io_uring ring;
         bool has_ring;
-        int ring_error;                /* set-up failed: said to every operation that needs it */
+        int ring_error; /* set-up failed: said to every operation that needs it */
         bool wake_armed;
         int wake_fd;
         _Atomic bool wake_pending;
-        struct list early;             /* polls before there is a ring */
+        struct list early; /* polls before there is a ring */
         struct list in_kernel;
-        int epoll_fd, timer_fd;        /* for a host's own loop; -1 until asked */
+        int epoll_fd, timer_fd; /* for a host's own loop; -1 until asked */
 };
 
 static struct uring *uring_of(struct backend *b)
@@ -56,31 +56,31 @@ static struct uring *uring_of(struct backend *b)
 /* ---- which operation goes where ---- */
 
 struct route {
-        bool ring;                     /* has an io_uring operation on every kernel since 5.15 */
-        bool task;                     /* a helper thread can do it */
-        bool brief;                    /* short enough to run inline on a loop that serves nothing else */
+        bool ring;  /* has an io_uring operation on every kernel since 5.15 */
+        bool task;  /* a helper thread can do it */
+        bool brief; /* short enough to run inline on a loop that serves nothing else */
 };
 
 static const struct route routes[OP_KINDS] = {
-        [OP_POLL]     = { .ring = true },
-        [OP_SPLICE]   = { .ring = true },
-        [OP_TEE]      = { .ring = true },
-        [OP_READ]     = { .ring = true },
-        [OP_WRITE]    = { .ring = true },
-        [OP_RECV]     = { .ring = true },
-        [OP_SEND]     = { .ring = true },
-        [OP_ACCEPT]   = { .ring = true },
-        [OP_CONNECT]  = { .ring = true },
-        [OP_FSYNC]    = { .ring = true, .task = true },
-        [OP_OPEN]     = { .ring = true, .task = true, .brief = true },
-        [OP_CLOSE]    = { .ring = true, .task = true, .brief = true },
-        [OP_RENAME]   = { .ring = true, .task = true, .brief = true },
-        [OP_UNLINK]   = { .ring = true, .task = true, .brief = true },
-        [OP_TRUNCATE] = { .task = true, .brief = true },   /* IORING_OP_FTRUNCATE: 6.9 */
-        [OP_LINK]     = { .task = true, .brief = true },
-        [OP_FIND]     = { .task = true, .brief = true },
-        [OP_SPAWN]    = { .task = true, .brief = true },
-        [OP_RESOLVE]  = { .task = true },                  /* may wait 30 s for a name server */
+        [OP_POLL] = { .ring = true },
+        [OP_SPLICE] = { .ring = true },
+        [OP_TEE] = { .ring = true },
+        [OP_READ] = { .ring = true },
+        [OP_WRITE] = { .ring = true },
+        [OP_RECV] = { .ring = true },
+        [OP_SEND] = { .ring = true },
+        [OP_ACCEPT] = { .ring = true },
+        [OP_CONNECT] = { .ring = true },
+        [OP_FSYNC] = { .ring = true, .task = true },
+        [OP_OPEN] = { .ring = true, .task = true, .brief = true },
+        [OP_CLOSE] = { .ring = true, .task = true, .brief = true },
+        [OP_RENAME] = { .ring = true, .task = true, .brief = true },
+        [OP_UNLINK] = { .ring = true, .task = true, .brief = true },
+        [OP_TRUNCATE] = { .task = true, .brief = true }, /* IORING_OP_FTRUNCATE: 6.9 */
+        [OP_LINK] = { .task = true, .brief = true },
+        [OP_FIND] = { .task = true, .brief = true },
+        [OP_SPAWN] = { .task = true, .brief = true },
+        [OP_RESOLVE] = { .task = true }, /* may wait 30 s for a name server */
 };
 
 /* Opening a FIFO waits for its other end; what is not there yet cannot be one. */
@@ -129,7 +129,7 @@ static struct io_uring_sqe *sqe_get(struct uring *u)
 
         if (sqe)
                 return sqe;
-        io_uring_submit(&u->ring);         /* full: hand over what is there, then there is room */
+        io_uring_submit(&u->ring); /* full: hand over what is there, then there is room */
         return io_uring_get_sqe(&u->ring);
 }
 
@@ -147,8 +147,8 @@ static void prepare(struct io_uring_sqe *sqe, struct op *op)
                 io_uring_prep_poll_add(sqe, fd, op->poll.events);
                 break;
         case OP_SPLICE:
-                io_uring_prep_splice(sqe, fd, offset_or_none(op->move.offset_in), op->out->fd,
-                                     offset_or_none(op->move.offset_out), op->move.bytes, op->move.flags | SPLICE_F_NONBLOCK);
+                io_uring_prep_splice(sqe, fd, offset_or_none(op->move.offset_in), op->out->fd, offset_or_none(op->move.offset_out),
+                                     op->move.bytes, op->move.flags | SPLICE_F_NONBLOCK);
                 break;
         case OP_TEE:
                 io_uring_prep_tee(sqe, fd, op->out->fd, op->move.bytes, SPLICE_F_NONBLOCK);
@@ -211,7 +211,7 @@ static void clear_wake(struct uring *u)
 
         atomic_store(&u->wake_pending, false);
         if (read(u->wake_fd, &count, sizeof(count)) < 0)
-                return;                    /* nobody woke us */
+                return; /* nobody woke us */
 }
 
 /* Queued operations into the submission queue, in order, until it is full. */
@@ -225,7 +225,7 @@ static void hand_over(struct uring *u)
 
                 if (!sqe) {
                         u->base.counts.waits_for_ring++;
-                        list_push(u->base.queued.next, node);   /* back to the front */
+                        list_push(u->base.queued.next, node); /* back to the front */
                         return;
                 }
                 prepare(sqe, op);
@@ -253,13 +253,12 @@ static void reap(struct uring *u)
         struct io_uring_cqe *cqe;
         unsigned head, n = 0;
 
-        io_uring_for_each_cqe(&u->ring, head, cqe)
-        {
+        io_uring_for_each_cqe (&u->ring, head, cqe) {
                 uint64_t data = io_uring_cqe_get_data64(cqe);
 
                 n++;
                 if (data == DATA_WAKE)
-                        u->wake_armed = cqe->flags & IORING_CQE_F_MORE;   /* multishot ends on overflow: armed again */
+                        u->wake_armed = cqe->flags & IORING_CQE_F_MORE; /* multishot ends on overflow: armed again */
                 else if (data != DATA_CANCEL)
                         backend_complete(&u->base, backend_op_by_data(&u->base, data), cqe->res);
         }
@@ -286,7 +285,7 @@ static int ring_enter(struct uring *u, int64_t timeout_ns)
         case -EINTR:
                 u->base.counts.interrupted++;
                 return 0;
-        case -EBUSY:                       /* completions must be reaped before more is taken: just done */
+        case -EBUSY: /* completions must be reaped before more is taken: just done */
         case -EAGAIN:
                 u->base.counts.busy++;
                 return 0;
@@ -441,7 +440,7 @@ static void uring_cancel(struct backend *b, struct op *op)
                 if (helper_cancel(b->helper, op))
                         backend_complete(b, op, -ECANCELED);
         } else if (!u->has_ring)
-                backend_complete(b, op, -ECANCELED);   /* an early poll */
+                backend_complete(b, op, -ECANCELED); /* an early poll */
         else
                 cancel_in_ring(u, op);
 }
@@ -456,7 +455,7 @@ static void update_timerfd(struct uring *u)
         if (!list_empty(&u->base.timers)) {
                 at = container_of(u->base.timers.next, struct op, node)->timer.at_ns;
                 when.it_value.tv_sec = (time_t)(at / 1000000000);
-                when.it_value.tv_nsec = (long)(at % 1000000000) | 1;   /* 0 would disarm */
+                when.it_value.tv_nsec = (long)(at % 1000000000) | 1; /* 0 would disarm */
         }
         timerfd_settime(u->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
@@ -488,7 +487,7 @@ static void uring_wake(struct backend *b)
 
         atomic_store(&u->wake_pending, true);
         if (write(u->wake_fd, &one, sizeof(one)) < 0)
-                atomic_store(&u->wake_pending, true);   /* the counter is full: somebody has woken us already */
+                atomic_store(&u->wake_pending, true); /* the counter is full: somebody has woken us already */
         errno = saved;
 }
 

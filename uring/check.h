@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ASSERT(condition)                                                                                            \
-        do {                                                                                                         \
-                if (__builtin_expect(!(condition), 0)) {                                                             \
-                        fprintf(stderr, "sluice: %s:%d: assertion failed: %s\n", __FILE__, __LINE__, #condition);    \
-                        abort();                                                                                     \
-                }                                                                                                    \
+#define ASSERT(condition)                                                                                                          \
+        do {                                                                                                                       \
+                if (__builtin_expect(!(condition), 0)) {                                                                           \
+                        fprintf(stderr, "sluice: %s:%d: assertion failed: %s\n", __FILE__, __LINE__, #condition);                  \
+                        abort();                                                                                                   \
+                }                                                                                                                  \
         } while (0)
 
 #ifdef SLUICE_CHECKS

@@ -19,9 +19,9 @@
 /* A task is a copy: the operation it came from may be given back while the thread still works. */
 struct task {
         struct list node;
-        struct op *op;              /* NULL: abandoned */
+        struct op *op; /* NULL: abandoned */
         enum op_kind kind;
-        char *host, *port;          /* OP_RESOLVE's own copies */
+        char *host, *port; /* OP_RESOLVE's own copies */
         struct op copy;
         int res;
 };
@@ -32,7 +32,7 @@ struct helper {
         struct list queue, running, done;
         unsigned threads, waiting, abandoned;
         bool closing;
-        unsigned refs;              /* the owner's and each thread's */
+        unsigned refs; /* the owner's and each thread's */
         void (*wake)(void *);
         void *arg;
 };
@@ -70,7 +70,7 @@ static int find(struct op *op)
                 at = "/usr/local/bin:/usr/bin:/bin";
         do {
                 end = at ? strchrnul(at, ':') : NULL;
-                int n = !at       ? snprintf(path, sizeof(path), "%s", file)
+                int n = !at        ? snprintf(path, sizeof(path), "%s", file)
                         : end > at ? snprintf(path, sizeof(path), "%.*s/%s", (int)(end - at), at, file)
                                    : snprintf(path, sizeof(path), "./%s", file);
 
@@ -127,7 +127,7 @@ int helper_perform(struct op *op)
         }
 }
 
-static void helper_unref(struct helper *h)   /* with the lock held; drops it */
+static void helper_unref(struct helper *h) /* with the lock held; drops it */
 {
         bool last = --h->refs == 0;
 

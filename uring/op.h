@@ -56,20 +56,20 @@ struct op;
 typedef void op_done_fn(struct op *op);
 
 struct op {
-        struct list node;              /* queued, in kernel or done list of its backend */
+        struct list node; /* queued, in kernel or done list of its backend */
         enum op_kind kind;
         enum op_state state;
         bool cancel_sent;
-        bool force_async;              /* may wait for a stranger's lock: never on the loop's thread */
-        bool in_helper;                /* a helper thread has it, not the ring */
-        bool abandoned;                /* its owner is gone; it owns what it names until it completes */
-        uint32_t index, generation;    /* together the kernel's user_data: a stale completion is told apart */
-        int32_t res;                   /* raw until op_result() */
+        bool force_async;           /* may wait for a stranger's lock: never on the loop's thread */
+        bool in_helper;             /* a helper thread has it, not the ring */
+        bool abandoned;             /* its owner is gone; it owns what it names until it completes */
+        uint32_t index, generation; /* together the kernel's user_data: a stale completion is told apart */
+        int32_t res;                /* raw until op_result() */
 
-        struct slot *in, *out;         /* pinned; for most kinds only `in` is set */
+        struct slot *in, *out; /* pinned; for most kinds only `in` is set */
         uint32_t in_generation, out_generation;
-        struct pin *mem;               /* pinned; NULL for none */
-        void *owned;                   /* freed with the operation: paths, names */
+        struct pin *mem; /* pinned; NULL for none */
+        void *owned;     /* freed with the operation: paths, names */
 
         op_done_fn *done;
         void *owner;
@@ -77,19 +77,55 @@ struct op {
         uint64_t tag;                  /* the owner's own */
 
         union {
-                struct { uint32_t events; } poll;
-                struct { int64_t offset_in, offset_out; uint32_t bytes, flags; } move;
-                struct { void *data; uint32_t bytes; int64_t offset; } io;
-                struct { const char *path; int flags; mode_t mode; } open;
-                struct { struct sockaddr_storage address; socklen_t bytes; } net;
-                struct { bool data_only; } fsync;
-                struct { int64_t length; } truncate;
-                struct { const char *from, *to; } name;
-                struct { const char *host, *port; int flags; struct addrinfo *ret; int error; } resolve;
-                struct { const char *file, *path; char *ret; } find;
-                struct { int fd; } close;
-                struct { struct spawn *spec; } spawn;
-                struct { uint64_t at_ns; } timer;
+                struct {
+                        uint32_t events;
+                } poll;
+                struct {
+                        int64_t offset_in, offset_out;
+                        uint32_t bytes, flags;
+                } move;
+                struct {
+                        void *data;
+                        uint32_t bytes;
+                        int64_t offset;
+                } io;
+                struct {
+                        const char *path;
+                        int flags;
+                        mode_t mode;
+                } open;
+                struct {
+                        struct sockaddr_storage address;
+                        socklen_t bytes;
+                } net;
+                struct {
+                        bool data_only;
+                } fsync;
+                struct {
+                        int64_t length;
+                } truncate;
+                struct {
+                        const char *from, *to;
+                } name;
+                struct {
+                        const char *host, *port;
+                        int flags;
+                        struct addrinfo *ret;
+                        int error;
+                } resolve;
+                struct {
+                        const char *file, *path;
+                        char *ret;
+                } find;
+                struct {
+                        int fd;
+                } close;
+                struct {
+                        struct spawn *spec;
+                } spawn;
+                struct {
+                        uint64_t at_ns;
+                } timer;
         };
 };
 

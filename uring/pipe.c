@@ -11,7 +11,7 @@
 #include "check.h"
 #include "probe.h"
 
-static _Atomic size_t budget_bytes;    /* 0: not known yet */
+static _Atomic size_t budget_bytes; /* 0: not known yet */
 static _Atomic size_t used_bytes;
 
 size_t pipe_budget(void)
@@ -167,7 +167,7 @@ int pipe_get(struct pipe_cache *c, struct pipe **ret)
 
 void pipe_put(struct pipe_cache *c, struct pipe *p)
 {
-        bool named = p->read->refs > 1 || p->write->refs > 1;   /* by an operation that was abandoned */
+        bool named = p->read->refs > 1 || p->write->refs > 1; /* by an operation that was abandoned */
 
         if (p->bytes != 0 || named || c->idle_nr >= PIPE_CACHE_MAX) {
                 pipe_free(p);

@@ -23,11 +23,11 @@ enum {
 };
 
 struct pipe {
-        struct list node;              /* in the cache while nobody has it */
+        struct list node; /* in the cache while nobody has it */
         struct slot *read, *write;
-        size_t capacity_bytes;         /* granted, read back; a power of two */
-        unsigned capacity_slots;       /* one a page; small packets fill slots long before bytes */
-        int64_t bytes;                 /* in the pipe, as counted by who moves them */
+        size_t capacity_bytes;   /* granted, read back; a power of two */
+        unsigned capacity_slots; /* one a page; small packets fill slots long before bytes */
+        int64_t bytes;           /* in the pipe, as counted by who moves them */
 };
 
 struct pipe_cache {

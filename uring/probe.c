@@ -4,8 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,17 +27,18 @@ void probe_mask_ring_flags(unsigned never)
 unsigned probe_ring_flags(void)
 {
         return (IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CLAMP |
-                IORING_SETUP_CQSIZE) & ~masked_flags;
+                IORING_SETUP_CQSIZE) &
+               ~masked_flags;
 }
 
 /* Unknown bits fail with EINVAL and do not say which: strip one, newest first. */
 unsigned probe_next_ring_flags(unsigned refused)
 {
         static const unsigned newest_first[] = {
-                IORING_SETUP_DEFER_TASKRUN,     /* 6.1 */
-                IORING_SETUP_SINGLE_ISSUER,     /* 6.0 */
-                IORING_SETUP_COOP_TASKRUN,      /* 5.19 */
-                IORING_SETUP_SUBMIT_ALL,        /* 5.18 */
+                IORING_SETUP_DEFER_TASKRUN, /* 6.1 */
+                IORING_SETUP_SINGLE_ISSUER, /* 6.0 */
+                IORING_SETUP_COOP_TASKRUN,  /* 5.19 */
+                IORING_SETUP_SUBMIT_ALL,    /* 5.18 */
         };
 
         for (size_t i = 0; i < sizeof(newest_first) / sizeof(newest_first[0]); i++) {

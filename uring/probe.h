@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 struct probe_ring {
-        int error;                      /* 0, or -errno of io_uring_setup */
-        unsigned setup_flags;           /* granted */
+        int error;            /* 0, or -errno of io_uring_setup */
+        unsigned setup_flags; /* granted */
         unsigned features;
         unsigned last_op;
         bool splice, tee, poll, accept, connect, openat, close, fsync, rename, unlink, cancel;
@@ -17,17 +17,17 @@ struct probe_ring {
 struct probe {
         char kernel[64];
         struct probe_ring ring;
-        int io_uring_disabled;          /* sysctl; -1: no such sysctl */
-        int seccomp;                    /* 0 none, 1 strict, 2 filter, -1 unknown */
-        long pipe_max_bytes, pipe_user_pages_soft, pipe_user_pages_hard;   /* -1 unknown */
-        size_t pipe_granted_bytes;      /* what a new pipe of 1 MiB becomes */
+        int io_uring_disabled;                                           /* sysctl; -1: no such sysctl */
+        int seccomp;                                                     /* 0 none, 1 strict, 2 filter, -1 unknown */
+        long pipe_max_bytes, pipe_user_pages_soft, pipe_user_pages_hard; /* -1 unknown */
+        size_t pipe_granted_bytes;                                       /* what a new pipe of 1 MiB becomes */
         bool pipe_quota_exempt;
         size_t pipe_budget_bytes;
         uint64_t memlock_bytes, nofile; /* soft limits; UINT64_MAX: unlimited */
         bool memlock_exempt;
-        int splice_shares_pages;        /* 1 yes, 0 the kernel copies, -errno splice is refused */
+        int splice_shares_pages; /* 1 yes, 0 the kernel copies, -errno splice is refused */
         bool pidfd, close_range;
-        int numa_nodes;                 /* -1: hwloc is not there */
+        int numa_nodes; /* -1: hwloc is not there */
 };
 
 /* Fills all of it: sets up and tears down a ring, loads hwloc (6 ms). For `sluice doctor`. */

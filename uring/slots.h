@@ -15,9 +15,9 @@ struct backend;
 struct slot {
         struct backend *backend;
         int fd;
-        uint32_t refs;             /* owner + operations in flight; one thread's, so not atomic */
+        uint32_t refs; /* owner + operations in flight; one thread's, so not atomic */
         uint32_t generation;
-        bool foreign;              /* a pipe whose other end a process holds: even close() may wait for its lock */
+        bool foreign; /* a pipe whose other end a process holds: even close() may wait for its lock */
 };
 
 /* Takes `fd` over on success. -ENOMEM leaves it with the caller. */

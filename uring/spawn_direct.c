@@ -41,7 +41,7 @@ enum { SIGNALS = 64, SIGSET_BYTES = 8 };
 
 struct child_args {
         struct spawn *spec;
-        char *const *shell_argv;       /* for a script without "#!", as execvp() does */
+        char *const *shell_argv; /* for a script without "#!", as execvp() does */
         pid_t parent;
         int error;
 };
@@ -102,7 +102,7 @@ NO_SANITIZE static inline int arrange_death(const struct child_args *a)
                 return 0;
         if (syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL) < 0)
                 return -1;
-        return syscall(SYS_getppid) == a->parent ? 0 : -1;   /* it may have died before we asked */
+        return syscall(SYS_getppid) == a->parent ? 0 : -1; /* it may have died before we asked */
 }
 
 NO_SANITIZE __attribute__((noreturn, noinline)) static void child_main(struct child_args *a)
@@ -140,10 +140,7 @@ NO_SANITIZE __attribute__((noinline)) static long clone_child(struct clone_args 
         long r;
 
 #if defined(__x86_64__)
-        __asm__ volatile("syscall"
-                         : "=a"(r)
-                         : "a"(SYS_clone3), "D"(args), "S"(sizeof(*args))
-                         : "rcx", "r11", "memory");
+        __asm__ volatile("syscall" : "=a"(r) : "a"(SYS_clone3), "D"(args), "S"(sizeof(*args)) : "rcx", "r11", "memory");
 #elif defined(__aarch64__)
         register long x8 __asm__("x8") = SYS_clone3;
         register long x0 __asm__("x0") = (long)args;

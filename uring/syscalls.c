@@ -38,8 +38,8 @@ uint64_t sys_now_ns(struct backend *b)
         return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-ssize_t sys_try_splice(struct backend *b, struct slot *in, int64_t offset_in, struct slot *out, int64_t offset_out,
-                       size_t bytes, bool more)
+ssize_t sys_try_splice(struct backend *b, struct slot *in, int64_t offset_in, struct slot *out, int64_t offset_out, size_t bytes,
+                       bool more)
 {
         loff_t at_in = offset_in, at_out = offset_out;
 
@@ -122,8 +122,8 @@ static bool peer_is_local(int fd, int family)
                 return false;
         if (family == AF_INET)
                 return ((struct sockaddr_in *)&peer)->sin_addr.s_addr == ((struct sockaddr_in *)&self)->sin_addr.s_addr;
-        return family == AF_INET6 && memcmp(&((struct sockaddr_in6 *)&peer)->sin6_addr,
-                                            &((struct sockaddr_in6 *)&self)->sin6_addr, sizeof(struct in6_addr)) == 0;
+        return family == AF_INET6 && memcmp(&((struct sockaddr_in6 *)&peer)->sin6_addr, &((struct sockaddr_in6 *)&self)->sin6_addr,
+                                            sizeof(struct in6_addr)) == 0;
 }
 
 /* lseek() takes the file's position lock, which a child holds for the whole of a blocking write (4.4 s in a test). */
@@ -311,7 +311,7 @@ int sys_wait_child(struct backend *b, int pidfd, bool reap, struct child_status 
         if (syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG | (reap ? 0 : WNOWAIT), &used) < 0) {
                 if (errno != ECHILD)
                         return -errno;
-                *ret = (struct child_status){ .known = false };   /* the host took it: never pretend that it was 0 */
+                *ret = (struct child_status){ .known = false }; /* the host took it: never pretend that it was 0 */
                 return 0;
         }
         if (info.si_pid == 0)

@@ -5,7 +5,8 @@
 #include "backend.h"
 
 uint64_t sys_now_ns(struct backend *b);
-ssize_t sys_try_splice(struct backend *b, struct slot *in, int64_t offset_in, struct slot *out, int64_t offset_out, size_t bytes, bool more);
+ssize_t sys_try_splice(struct backend *b, struct slot *in, int64_t offset_in, struct slot *out, int64_t offset_out, size_t bytes,
+                       bool more);
 ssize_t sys_try_tee(struct backend *b, struct slot *in, struct slot *out, size_t bytes);
 ssize_t sys_try_read(struct backend *b, struct slot *s, void *data, size_t bytes);
 ssize_t sys_try_write(struct backend *b, struct slot *s, const void *data, size_t bytes);

@@ -7,35 +7,35 @@
 
 /* include/uapi/linux/io_uring.h */
 #ifndef IORING_SETUP_SUBMIT_ALL
-#define IORING_SETUP_SUBMIT_ALL (1U << 7)      /* 5.18 */
+#define IORING_SETUP_SUBMIT_ALL (1U << 7) /* 5.18 */
 #endif
 #ifndef IORING_SETUP_COOP_TASKRUN
-#define IORING_SETUP_COOP_TASKRUN (1U << 8)    /* 5.19 */
+#define IORING_SETUP_COOP_TASKRUN (1U << 8) /* 5.19 */
 #endif
 #ifndef IORING_SETUP_SINGLE_ISSUER
-#define IORING_SETUP_SINGLE_ISSUER (1U << 12)  /* 6.0 */
+#define IORING_SETUP_SINGLE_ISSUER (1U << 12) /* 6.0 */
 #endif
 #ifndef IORING_SETUP_DEFER_TASKRUN
-#define IORING_SETUP_DEFER_TASKRUN (1U << 13)  /* 6.1 */
+#define IORING_SETUP_DEFER_TASKRUN (1U << 13) /* 6.1 */
 #endif
 
 /* Operations beyond liburing 2.3's IORING_OP_LAST: the probe names them for `sluice doctor`. */
 enum {
-        UAPI_OP_READ_MULTISHOT = 49,           /* 6.7 */
-        UAPI_OP_WAITID = 50,                   /* 6.7 */
-        UAPI_OP_FTRUNCATE = 55,                /* 6.9 */
-        UAPI_OP_PIPE = 62,                     /* 6.16 */
+        UAPI_OP_READ_MULTISHOT = 49, /* 6.7 */
+        UAPI_OP_WAITID = 50,         /* 6.7 */
+        UAPI_OP_FTRUNCATE = 55,      /* 6.9 */
+        UAPI_OP_PIPE = 62,           /* 6.16 */
 };
 
-#define UAPI_FEAT_RECVSEND_BUNDLE (1U << 14)   /* 6.10 */
-#define UAPI_FEAT_MIN_TIMEOUT     (1U << 15)   /* 6.12 */
+#define UAPI_FEAT_RECVSEND_BUNDLE (1U << 14) /* 6.10 */
+#define UAPI_FEAT_MIN_TIMEOUT     (1U << 15) /* 6.12 */
 
 /* include/linux/errno.h: never meant for userspace; io-wq lets them out when a running splice is cancelled. */
 #define KERNEL_ERESTARTSYS           512
 #define KERNEL_ERESTART_RESTARTBLOCK 516
 
 #ifndef CLOSE_RANGE_CLOEXEC
-#define CLOSE_RANGE_CLOEXEC (1U << 2)          /* 5.11 */
+#define CLOSE_RANGE_CLOEXEC (1U << 2) /* 5.11 */
 #endif
 
 #endif

@@ -33,38 +33,38 @@ struct sluice_cancel;
 /* How a link moves its bytes, cheapest first. */
 enum sluice_link_mode {
         SLUICE_LINK_NONE,
-        SLUICE_LINK_DIRECT,            /* the process gets the fd itself */
-        SLUICE_LINK_PIPE,              /* a kernel pipe joins two processes */
-        SLUICE_LINK_HANDOVER,          /* a buffer passes from stage to stage */
-        SLUICE_LINK_SPLICE,            /* fd to fd, inside the kernel */
-        SLUICE_LINK_CROSS,             /* one copy between an fd and memory, or between two fds that cannot be spliced */
-        SLUICE_LINK_TEE,               /* one output, several inputs */
+        SLUICE_LINK_DIRECT,   /* the process gets the fd itself */
+        SLUICE_LINK_PIPE,     /* a kernel pipe joins two processes */
+        SLUICE_LINK_HANDOVER, /* a buffer passes from stage to stage */
+        SLUICE_LINK_SPLICE,   /* fd to fd, inside the kernel */
+        SLUICE_LINK_CROSS,    /* one copy between an fd and memory, or between two fds that cannot be spliced */
+        SLUICE_LINK_TEE,      /* one output, several inputs */
 };
 
 /* Who drives a link between two fds. */
 enum sluice_driver {
         SLUICE_DRIVER_AUTO,
-        SLUICE_DRIVER_INLINE,          /* non-blocking splice(2) on the loop's thread: least CPU per byte */
-        SLUICE_DRIVER_RING,            /* IORING_OP_SPLICE, on kernel workers: may wait for storage; two cores at work */
-        SLUICE_DRIVER_COPY,            /* pooled buffers */
+        SLUICE_DRIVER_INLINE, /* non-blocking splice(2) on the loop's thread: least CPU per byte */
+        SLUICE_DRIVER_RING,   /* IORING_OP_SPLICE, on kernel workers: may wait for storage; two cores at work */
+        SLUICE_DRIVER_COPY,   /* pooled buffers */
 };
 
 enum sluice_flags {
-        SLUICE_FORBID_COPY    = 1 << 0,    /* -EOPNOTSUPP rather than a payload byte in userspace */
-        SLUICE_PROCESS_GROUP  = 1 << 1,    /* the commands get a process group of their own, one for the pipeline */
-        SLUICE_TERMINAL       = 1 << 2,    /* ... and the terminal, when one of them reads or writes it */
-        SLUICE_DIE_WITH_PARENT = 1 << 3,   /* a command is killed when the thread that started it ends, however it ends */
-        SLUICE_STDERR_FORWARD = 1 << 4,    /* what commands write to stderr goes on to this process's, as it comes */
-        SLUICE_STDERR_INHERIT = 1 << 5,    /* commands have this process's stderr itself: no tail is kept */
+        SLUICE_FORBID_COPY = 1 << 0,     /* -EOPNOTSUPP rather than a payload byte in userspace */
+        SLUICE_PROCESS_GROUP = 1 << 1,   /* the commands get a process group of their own, one for the pipeline */
+        SLUICE_TERMINAL = 1 << 2,        /* ... and the terminal, when one of them reads or writes it */
+        SLUICE_DIE_WITH_PARENT = 1 << 3, /* a command is killed when the thread that started it ends, however it ends */
+        SLUICE_STDERR_FORWARD = 1 << 4,  /* what commands write to stderr goes on to this process's, as it comes */
+        SLUICE_STDERR_INHERIT = 1 << 5,  /* commands have this process's stderr itself: no tail is kept */
 };
 
 struct sluice_options {
         size_t size;
-        unsigned flags;                /* enum sluice_flags */
+        unsigned flags; /* enum sluice_flags */
         enum sluice_driver driver;
-        int64_t timeout_ms;            /* deadline of a run, opening included; 0: none. Result: -ETIMEDOUT */
-        int64_t grace_ms;              /* between SIGTERM and SIGKILL; 0: 2000 */
-        struct sluice_cancel *cancel;  /* borrowed while a run lasts; NULL: none */
+        int64_t timeout_ms;           /* deadline of a run, opening included; 0: none. Result: -ETIMEDOUT */
+        int64_t grace_ms;             /* between SIGTERM and SIGKILL; 0: 2000 */
+        struct sluice_cancel *cancel; /* borrowed while a run lasts; NULL: none */
 };
 
 /* ---- pipelines ---- */
@@ -135,22 +135,22 @@ struct sluice_number {
 struct sluice_stats {
         size_t size;
         enum sluice_link_mode mode;
-        enum sluice_driver driver;             /* that moved it; AUTO where the engine moved nothing */
-        struct sluice_number bytes;            /* delivered, in all */
-        struct sluice_number bytes_direct;     /* ... of these by an fd that a process was handed */
-        struct sluice_number bytes_piped;      /* ... by a pipe between two processes */
-        struct sluice_number bytes_spliced;    /* ... without entering userspace */
-        struct sluice_number bytes_copied;     /* ... through a buffer of ours */
-        uint64_t bytes_taken;                  /* taken == delivered + inside, always */
-        uint64_t bytes_inside;                 /* at the end of a failed run: taken and never delivered */
+        enum sluice_driver driver;          /* that moved it; AUTO where the engine moved nothing */
+        struct sluice_number bytes;         /* delivered, in all */
+        struct sluice_number bytes_direct;  /* ... of these by an fd that a process was handed */
+        struct sluice_number bytes_piped;   /* ... by a pipe between two processes */
+        struct sluice_number bytes_spliced; /* ... without entering userspace */
+        struct sluice_number bytes_copied;  /* ... through a buffer of ours */
+        uint64_t bytes_taken;               /* taken == delivered + inside, always */
+        uint64_t bytes_inside;              /* at the end of a failed run: taken and never delivered */
         uint64_t ops_splice, ops_tee, ops_read, ops_write, ops_recv, ops_send, ops_poll;
-        uint64_t ops_inline, ops_ring;         /* the same operations, by who did them */
-        uint64_t ops_short, ops_retried;       /* fewer bytes than asked for; asked again for no reason seen */
+        uint64_t ops_inline, ops_ring;   /* the same operations, by who did them */
+        uint64_t ops_short, ops_retried; /* fewer bytes than asked for; asked again for no reason seen */
         uint64_t waits_upstream, waits_downstream;
-        uint64_t pipe_bytes;                   /* size of the link's pipe; 0: none */
-        int64_t length;                        /* expected bytes; -1: unknown */
-        uint64_t position;                     /* of a DIRECT file being read or written now; as `bytes` says */
-        unsigned abandoned;                    /* operations that could not be waited for */
+        uint64_t pipe_bytes; /* size of the link's pipe; 0: none */
+        int64_t length;      /* expected bytes; -1: unknown */
+        uint64_t position;   /* of a DIRECT file being read or written now; as `bytes` says */
+        unsigned abandoned;  /* operations that could not be waited for */
 };
 
 /* Numbers of one link, while it runs or after. `size` of *ret must be set. -EINVAL: no such link, or never started. */
@@ -158,15 +158,15 @@ int sluice_pipeline_stats(const struct sluice_pipeline *p, int link, struct slui
 
 struct sluice_failure {
         size_t size;
-        int stage, link;                       /* index; -1: none */
+        int stage, link; /* index; -1: none */
         const char *stage_name;
-        const char *operation;                 /* "open", "splice", "exit", ... */
-        int error;                             /* negative errno; -ECHILD for a command's own failure */
-        int exit_status;                       /* of a command; -1: did not exit */
-        int signal;                            /* that ended it; 0: none */
-        int inferred;                          /* the cause was concluded, not seen (DIRECT links) */
-        const char *message;                   /* one line, for people */
-        const char *stderr_tail;               /* the last of what the command said; "" */
+        const char *operation;   /* "open", "splice", "exit", ... */
+        int error;               /* negative errno; -ECHILD for a command's own failure */
+        int exit_status;         /* of a command; -1: did not exit */
+        int signal;              /* that ended it; 0: none */
+        int inferred;            /* the cause was concluded, not seen (DIRECT links) */
+        const char *message;     /* one line, for people */
+        const char *stderr_tail; /* the last of what the command said; "" */
 };
 
 /* The failures of the last run, the one that explains the others first. Returns their number; writes at most `cap`.
@@ -186,7 +186,7 @@ int sluice_pipeline_usage(const struct sluice_pipeline *p, struct sluice_usage *
 
 struct sluice_loop_options {
         size_t size;
-        int exclusive;                 /* the thread serves this loop alone: short blocking calls may be made inline */
+        int exclusive; /* the thread serves this loop alone: short blocking calls may be made inline */
 };
 
 /* Errors: -ENOMEM, -EMFILE. */
@@ -226,17 +226,17 @@ struct sluice_binding {
 int sluice_plan_new(struct sluice_plan **ret, struct sluice_pipeline *p);
 /* Starts a run of its own; several may run at once. Configurations are copied as add() does.
  * Errors: -EINVAL (no such stage), -ENOMEM. */
-int sluice_plan_start(struct sluice_plan *pl, struct sluice_loop *l, const struct sluice_binding *b, size_t n,
-                      sluice_done_fn *done, void *arg);
+int sluice_plan_start(struct sluice_plan *pl, struct sluice_loop *l, const struct sluice_binding *b, size_t n, sluice_done_fn *done,
+                      void *arg);
 void sluice_plan_free(struct sluice_plan *pl);
 
 /* ---- one range, fd to fd ---- */
 
 struct sluice_transfer {
         size_t size;
-        int from, to;                  /* borrowed until done */
-        int64_t offset_from, offset_to;    /* -1: the fd's own position */
-        int64_t length;                /* -1: until the end */
+        int from, to;                   /* borrowed until done */
+        int64_t offset_from, offset_to; /* -1: the fd's own position */
+        int64_t length;                 /* -1: until the end */
         enum sluice_driver driver;
         int64_t timeout_ms;
         struct sluice_cancel *cancel;
@@ -255,7 +255,7 @@ void sluice_pipe_budget(size_t bytes);
 /* One finding of `sluice doctor`. */
 enum sluice_health { SLUICE_GOOD, SLUICE_NOTE, SLUICE_AMISS };
 struct sluice_finding {
-        const char *subject, *value, *cure;    /* cure: "" when nothing is amiss */
+        const char *subject, *value, *cure; /* cure: "" when nothing is amiss */
         enum sluice_health health;
 };
 /* Asks the kernel and its limits everything, and calls fn for each answer; strings are valid in the call. Any thread. */

@@ -22,16 +22,16 @@
 extern "C" {
 #endif
 
-struct sluice_ctx;             /* one stage of one run, as the engine sees it */
+struct sluice_ctx; /* one stage of one run, as the engine sees it */
 struct sluice_pipeline;
 
 /* What a side can work with: a mask of what it offers, not of what it wants. */
 enum sluice_io {
-        SLUICE_IO_FD      = 1 << 0,    /* it has an fd whose bytes the engine may splice */
-        SLUICE_IO_LEND    = 1 << 1,    /* ... an fd that a process may inherit: never one with a range, limit or framing */
-        SLUICE_IO_INHERIT = 1 << 2,    /* it is a process: it inherits whatever fd it is handed */
-        SLUICE_IO_MEM     = 1 << 3,    /* it works on memory: process() */
-        SLUICE_IO_COPY    = 1 << 4,    /* it has an fd that can only be read or written: a terminal, O_APPEND, a snapshot */
+        SLUICE_IO_FD = 1 << 0,      /* it has an fd whose bytes the engine may splice */
+        SLUICE_IO_LEND = 1 << 1,    /* ... an fd that a process may inherit: never one with a range, limit or framing */
+        SLUICE_IO_INHERIT = 1 << 2, /* it is a process: it inherits whatever fd it is handed */
+        SLUICE_IO_MEM = 1 << 3,     /* it works on memory: process() */
+        SLUICE_IO_COPY = 1 << 4,    /* it has an fd that can only be read or written: a terminal, O_APPEND, a snapshot */
 };
 
 /* What is behind a side, for explanations and for the choice of a driver. */
@@ -52,22 +52,22 @@ enum sluice_direction { SLUICE_INPUT, SLUICE_OUTPUT };
 /* One side, described. The engine zeroes it and sets `size` before describe(). */
 struct sluice_side {
         size_t size;
-        uint32_t io;                   /* enum sluice_io; 0: this stage has no such side */
-        uint32_t kind;                 /* enum sluice_kind */
-        int64_t offset;                /* where the bytes are in the fd; -1: at its own position */
-        int64_t length;                /* how many; -1: until its end */
-        int exact;                     /* an end before `length` is -ESTALE */
-        const char *note;              /* why the io mask is smaller than one would expect; static storage; or NULL */
+        uint32_t io;      /* enum sluice_io; 0: this stage has no such side */
+        uint32_t kind;    /* enum sluice_kind */
+        int64_t offset;   /* where the bytes are in the fd; -1: at its own position */
+        int64_t length;   /* how many; -1: until its end */
+        int exact;        /* an end before `length` is -ESTALE */
+        const char *note; /* why the io mask is smaller than one would expect; static storage; or NULL */
 };
 
 /* Memory handed to process(). */
 struct sluice_buf {
         size_t size;
         uint8_t *data;
-        size_t len;                    /* in: bytes to read. out: set by the stage, bytes written */
-        size_t cap;                    /* out: room */
-        size_t consumed;               /* in: set by the stage */
-        int end;                       /* in: no more follows. out: set by the stage, no more follows */
+        size_t len;      /* in: bytes to read. out: set by the stage, bytes written */
+        size_t cap;      /* out: room */
+        size_t consumed; /* in: set by the stage */
+        int end;         /* in: no more follows. out: set by the stage, no more follows */
 };
 
 /* process() returns it when the stage wants no more input: the pipeline upstream ends without failure. */
@@ -76,16 +76,16 @@ struct sluice_buf {
 /* A command to start, filled in by command(). All memory stays the stage's until close(). */
 struct sluice_command {
         size_t size;
-        const char *path;              /* found, as sluice_ctx_find() gives it */
+        const char *path; /* found, as sluice_ctx_find() gives it */
         char *const *argv;
-        char *const *env;              /* NULL: the host's */
-        const char *directory;         /* NULL: the host's */
+        char *const *env;      /* NULL: the host's */
+        const char *directory; /* NULL: the host's */
 };
 
 struct sluice_stage_ops {
-        size_t size;                   /* sizeof(struct sluice_stage_ops) */
-        const char *name;              /* "file", "tcp": the kind of stage; a run's failures name it */
-        size_t instance_size;          /* the engine allocates `self`, zeroed */
+        size_t size;          /* sizeof(struct sluice_stage_ops) */
+        const char *name;     /* "file", "tcp": the kind of stage; a run's failures name it */
+        size_t instance_size; /* the engine allocates `self`, zeroed */
 
         /* Optional. Copies the configuration given to sluice_pipeline_add(), so that the caller's may go; config_free()
          * frees the copy. Without both, the configuration must outlive the pipeline. Called on add; any thread.
@@ -148,37 +148,37 @@ void sluice_ctx_note(struct sluice_ctx *, const char *operation, const char *for
 /* Each starts one call and returns 0 (its callback comes, once, never from inside) or -ENOMEM (it does not).
  * Strings and addresses are copied. An fd made by a call belongs to the engine, which closes it after close(), or
  * when sluice_ctx_close() is called, but never while an operation names it. */
-int sluice_ctx_open(struct sluice_ctx *, const char *path, int flags, mode_t mode, sluice_then_fn *);       /* -> fd */
+int sluice_ctx_open(struct sluice_ctx *, const char *path, int flags, mode_t mode, sluice_then_fn *); /* -> fd */
 int sluice_ctx_truncate(struct sluice_ctx *, int fd, int64_t length, sluice_then_fn *);
 int sluice_ctx_sync(struct sluice_ctx *, int fd, int data_only, sluice_then_fn *);
-int sluice_ctx_flush(struct sluice_ctx *, int fd, sluice_then_fn *);                       /* what close() would say of it */
-int sluice_ctx_link(struct sluice_ctx *, int fd, const char *path, sluice_then_fn *);     /* names an O_TMPFILE file */
+int sluice_ctx_flush(struct sluice_ctx *, int fd, sluice_then_fn *);                  /* what close() would say of it */
+int sluice_ctx_link(struct sluice_ctx *, int fd, const char *path, sluice_then_fn *); /* names an O_TMPFILE file */
 int sluice_ctx_rename(struct sluice_ctx *, const char *from, const char *to, sluice_then_fn *);
-int sluice_ctx_unlink(struct sluice_ctx *, const char *path, sluice_then_fn *);           /* NULL callback allowed */
+int sluice_ctx_unlink(struct sluice_ctx *, const char *path, sluice_then_fn *); /* NULL callback allowed */
 int sluice_ctx_find(struct sluice_ctx *, const char *command, const char *path, sluice_then_fn *);
 int sluice_ctx_resolve(struct sluice_ctx *, const char *host, const char *port, int flags, sluice_then_fn *); /* -> count */
 int sluice_ctx_connect(struct sluice_ctx *, int fd, const struct sockaddr *, socklen_t, int64_t timeout_ms, sluice_then_fn *);
-int sluice_ctx_accept(struct sluice_ctx *, int fd, int64_t timeout_ms, sluice_then_fn *);                   /* -> fd */
-int sluice_ctx_wait(struct sluice_ctx *, int fd, unsigned events, int64_t timeout_ms, sluice_then_fn *);   /* -> poll's revents */
+int sluice_ctx_accept(struct sluice_ctx *, int fd, int64_t timeout_ms, sluice_then_fn *);                /* -> fd */
+int sluice_ctx_wait(struct sluice_ctx *, int fd, unsigned events, int64_t timeout_ms, sluice_then_fn *); /* -> poll's revents */
 
 /* What sluice_ctx_find() and sluice_ctx_resolve() found; valid until the next of the kind or close(). */
 const char *sluice_ctx_found(const struct sluice_ctx *);
 int sluice_ctx_address(const struct sluice_ctx *, int index, const struct sockaddr **ret, socklen_t *ret_bytes);
 
 /* Immediate, non-blocking. */
-int sluice_ctx_socket(struct sluice_ctx *, int family, int type);                          /* fd; O_NONBLOCK once connected */
+int sluice_ctx_socket(struct sluice_ctx *, int family, int type); /* fd; O_NONBLOCK once connected */
 int sluice_ctx_listen(struct sluice_ctx *, int fd, const struct sockaddr *, socklen_t, int backlog);
 int sluice_ctx_option(struct sluice_ctx *, int fd, int level, int name, int value);
-ssize_t sluice_ctx_try_read(struct sluice_ctx *, int fd, void *data, size_t bytes);       /* -EAGAIN: nothing there */
+ssize_t sluice_ctx_try_read(struct sluice_ctx *, int fd, void *data, size_t bytes); /* -EAGAIN: nothing there */
 int sluice_ctx_shutdown(struct sluice_ctx *, int fd, int how);
-int sluice_ctx_unsent(struct sluice_ctx *, int fd);            /* bytes the peer's kernel has not acknowledged */
-int sluice_ctx_reset(struct sluice_ctx *, int fd);             /* closing it will reset the connection (TCP) */
-int sluice_ctx_chmod(struct sluice_ctx *, int fd, const char *path, mode_t mode);   /* of the path; of the fd when NULL */
-int sluice_ctx_size(struct sluice_ctx *, int fd, int64_t *ret);   /* of a regular file; -ESPIPE for others */
-int sluice_ctx_dup(struct sluice_ctx *, int fd);               /* a private copy: a host that closes its own does no harm */
-int sluice_ctx_replace(struct sluice_ctx *, int fd);           /* the number `fd` becomes /dev/null */
-void sluice_ctx_adopt(struct sluice_ctx *, int fd);            /* from now on the engine's to close */
-void sluice_ctx_close(struct sluice_ctx *, int fd);            /* earlier than close() would */
+int sluice_ctx_unsent(struct sluice_ctx *, int fd);                               /* bytes the peer's kernel has not acknowledged */
+int sluice_ctx_reset(struct sluice_ctx *, int fd);                                /* closing it will reset the connection (TCP) */
+int sluice_ctx_chmod(struct sluice_ctx *, int fd, const char *path, mode_t mode); /* of the path; of the fd when NULL */
+int sluice_ctx_size(struct sluice_ctx *, int fd, int64_t *ret);                   /* of a regular file; -ESPIPE for others */
+int sluice_ctx_dup(struct sluice_ctx *, int fd);     /* a private copy: a host that closes its own does no harm */
+int sluice_ctx_replace(struct sluice_ctx *, int fd); /* the number `fd` becomes /dev/null */
+void sluice_ctx_adopt(struct sluice_ctx *, int fd);  /* from now on the engine's to close */
+void sluice_ctx_close(struct sluice_ctx *, int fd);  /* earlier than close() would */
 
 #ifdef __cplusplus
 }

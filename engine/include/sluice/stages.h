@@ -13,9 +13,9 @@ extern "C" {
 #endif
 
 enum sluice_fd_flags {
-        SLUICE_OWN     = 1 << 0,       /* from success on, the pipeline's to close */
-        SLUICE_REPLACE = 1 << 1,       /* taken over when the run opens; the number then is /dev/null: for a tool's stdin */
-        SLUICE_OBSERVE = 1 << 2,       /* a sink is never handed to a process: its errors are seen exactly */
+        SLUICE_OWN = 1 << 0,     /* from success on, the pipeline's to close */
+        SLUICE_REPLACE = 1 << 1, /* taken over when the run opens; the number then is /dev/null: for a tool's stdin */
+        SLUICE_OBSERVE = 1 << 2, /* a sink is never handed to a process: its errors are seen exactly */
 };
 /* An open fd. Borrowed unless flagged: a private duplicate is used, the fd's flags stay as they are. */
 int sluice_add_fd(struct sluice_pipeline *p, int fd, unsigned flags);
@@ -23,20 +23,20 @@ int sluice_add_fd(struct sluice_pipeline *p, int fd, unsigned flags);
 enum sluice_sync { SLUICE_SYNC_NONE, SLUICE_SYNC_DATA, SLUICE_SYNC_FULL };
 enum sluice_until { SLUICE_UNTIL_EOF, SLUICE_UNTIL_SIZE_AT_OPEN };
 enum sluice_file_flags {
-        SLUICE_FILE_APPEND   = 1 << 0, /* sink: at the end of whatever is there (O_APPEND) */
-        SLUICE_FILE_ATOMIC   = 1 << 1, /* sink: an unnamed file, renamed over the old one when whole, directory synced */
-        SLUICE_FILE_OBSERVE  = 1 << 2, /* sink: not handed to a process, so that its errors are seen exactly */
+        SLUICE_FILE_APPEND = 1 << 0,   /* sink: at the end of whatever is there (O_APPEND) */
+        SLUICE_FILE_ATOMIC = 1 << 1,   /* sink: an unnamed file, renamed over the old one when whole, directory synced */
+        SLUICE_FILE_OBSERVE = 1 << 2,  /* sink: not handed to a process, so that its errors are seen exactly */
         SLUICE_FILE_SNAPSHOT = 1 << 3, /* source: copied, since splice passes on what is written underneath later */
-        SLUICE_FILE_RANGE    = 1 << 4, /* source: `length` counts, 0 included */
+        SLUICE_FILE_RANGE = 1 << 4,    /* source: `length` counts, 0 included */
 };
 struct sluice_file_options {
         size_t size;
-        unsigned flags;                /* enum sluice_file_flags */
-        int64_t offset;                /* source: first byte. sink: written from here, not truncated */
-        int64_t length;                /* source, with FILE_RANGE: bytes; an earlier end of file is an end */
-        enum sluice_until until;       /* source: EOF, or its size at open, and -ESTALE when it ends before */
-        enum sluice_sync sync;         /* sink: before success is reported */
-        mode_t mode;                   /* sink, when made; 0: 0666, less the umask */
+        unsigned flags;          /* enum sluice_file_flags */
+        int64_t offset;          /* source: first byte. sink: written from here, not truncated */
+        int64_t length;          /* source, with FILE_RANGE: bytes; an earlier end of file is an end */
+        enum sluice_until until; /* source: EOF, or its size at open, and -ESTALE when it ends before */
+        enum sluice_sync sync;   /* sink: before success is reported */
+        mode_t mode;             /* sink, when made; 0: 0666, less the umask */
 };
 /* A file: read whole or in part, or made, or truncated once every other stage is open. */
 int sluice_add_file(struct sluice_pipeline *p, const char *path, const struct sluice_file_options *opt);
@@ -48,23 +48,23 @@ int sluice_add_zero(struct sluice_pipeline *p, int64_t length);
 
 struct sluice_command_options {
         size_t size;
-        char *const *env;              /* NULL: the host's, as it is when the run starts */
-        const char *directory;         /* NULL: the host's */
+        char *const *env;      /* NULL: the host's, as it is when the run starts */
+        const char *directory; /* NULL: the host's */
 };
 /* A command: argv[0] is looked for in PATH, no shell is involved. */
 int sluice_add_command(struct sluice_pipeline *p, char *const argv[], const struct sluice_command_options *opt);
 
 enum sluice_socket_flags {
-        SLUICE_SOCKET_LEND  = 1 << 0,  /* may be handed to a process */
-        SLUICE_SOCKET_DELAY = 1 << 1,  /* TCP: leave Nagle's algorithm on */
+        SLUICE_SOCKET_LEND = 1 << 0,  /* may be handed to a process */
+        SLUICE_SOCKET_DELAY = 1 << 1, /* TCP: leave Nagle's algorithm on */
 };
 struct sluice_socket_options {
         size_t size;
-        unsigned flags;                /* enum sluice_socket_flags */
-        int64_t timeout_ms;            /* to connect, or to be connected to; 0: 30 s to connect, for ever to accept */
-        int64_t linger_ms;             /* after the last byte, how long to wait for the peer's end of stream before only
+        unsigned flags;     /* enum sluice_socket_flags */
+        int64_t timeout_ms; /* to connect, or to be connected to; 0: 30 s to connect, for ever to accept */
+        int64_t linger_ms;  /* after the last byte, how long to wait for the peer's end of stream before only
                                         * the acknowledgement of its kernel counts; 0: 100 ms */
-        mode_t mode;                   /* unix-listen: of the socket file; 0: 0600 */
+        mode_t mode;        /* unix-listen: of the socket file; 0: 0600 */
 };
 /* A TCP connection to HOST:PORT ([HOST]:PORT for IPv6), or one accepted on [HOST]:PORT. Between two stages it sends
  * what comes in, shuts down its sending side at the end, and gives what the peer answers. */
@@ -84,14 +84,14 @@ int sluice_parse_duration(const char *text, int64_t *ret_ms);
 /* ---- by name ---- */
 
 struct sluice_option {
-        const char *name, *value;      /* value: NULL for a bare name */
+        const char *name, *value; /* value: NULL for a bare name */
 };
 
 /* One kind of stage that the pipeline language can name. */
 struct sluice_stage_type {
         const char *name;
-        const char *usage;             /* "file:PATH[,offset=N]..." */
-        const char *summary;           /* one line */
+        const char *usage;   /* "file:PATH[,offset=N]..." */
+        const char *summary; /* one line */
 };
 /* The table, by index; NULL past its end. */
 const struct sluice_stage_type *sluice_stage_type(size_t index);

@@ -5,7 +5,7 @@
 #define SLUICE_VERSION_MAJOR 0
 #define SLUICE_VERSION_MINOR 1
 #define SLUICE_VERSION_PATCH 0
-#define SLUICE_VERSION "0.1.0"
+#define SLUICE_VERSION       "0.1.0"
 
 #ifdef __cplusplus
 extern "C" {
