@@ -57,7 +57,7 @@ static int afterwards(const struct run_link *l, char *buf, size_t cap)
                 return l->metered.certainty ? snprintf(buf, cap, "; about %" PRIu64 " bytes", l->metered.value) : 0;
         if (!l->driven || l->link.state != LINK_ENDED)
                 return 0;
-        if (l->link.pipe_bytes)
+        if (l->link.pipe_bytes && l->link.driver != SLUICE_DRIVER_COPY)
                 size_words(l->link.pipe_bytes, pipe, sizeof(pipe));
         n = snprintf(buf, cap, "; driver %s (%s)%s%s%s", sluice_driver_name(l->link.driver),
                      l->link.fallback   ? l->link.fallback

@@ -101,7 +101,7 @@ static void keep_error(struct sluice_pipeline *p)
         struct failure *f = failures_first(p->run);
 
         p->error[0] = '\0';
-        p->error_stage = f ? f->stage : -1;
+        p->error_stage = f && !p->run->timed_out ? f->stage : -1;
         if (p->run->timed_out)
                 snprintf(p->error, sizeof(p->error), "the deadline of %lld ms has passed%s%s",
                          (long long)p->run->plan->opt.timeout_ms, f ? "; " : "", f ? f->message : "");

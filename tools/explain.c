@@ -55,7 +55,7 @@ int explain_main(int argc, char **argv)
         int c, r;
 
         opterr = 0;
-        while ((c = getopt_long(argc, argv, "+h", table, NULL)) != -1) {
+        while (!is_pipeline(argc, argv, optind) && (c = getopt_long(argc, argv, "+h", table, NULL)) != -1) {
                 if (c == 'h') {
                         help();
                         return EXIT_OK;

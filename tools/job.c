@@ -4,6 +4,7 @@
  * keys reach that group and not us: we learn of its stop by SIGCHLD, stop ourselves, so that the shell sees its job
  * stop, and start the group again when we are continued. When none has it, the keys reach us and we pass them on. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -13,6 +14,8 @@
 
 static struct sluice_loop *loop;
 static struct sluice_cancel *cancel;
+static int terminal = -1;
+static bool handed; /* a command has the terminal from us */
 static volatile sig_atomic_t ended_by, child_changed, stop_asked, ends_seen;
 
 static void on_end(int signal)
@@ -66,10 +69,25 @@ int job_signal(void)
         return ended_by;
 }
 
+static void give_terminal(pid_t group)
+{
+        sigset_t ttou, saved;
+
+        sigemptyset(&ttou);
+        sigaddset(&ttou, SIGTTOU);
+        sigprocmask(SIG_BLOCK, &ttou, &saved);
+        tcsetpgrp(terminal, group);
+        sigprocmask(SIG_SETMASK, &saved, NULL);
+}
+
 void job_end(void)
 {
         static const int ours[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGTSTP };
 
+        if (handed)
+                give_terminal(getpgrp());
+        if (terminal >= 0)
+                close(terminal);
         for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
                 struct sigaction now;
 
@@ -93,34 +111,24 @@ static void stop_self(int signal)
         sigaction(signal, &old, NULL);
 }
 
-static void give_terminal(pid_t group)
-{
-        sigset_t ttou, saved;
-
-        sigemptyset(&ttou);
-        sigaddset(&ttou, SIGTTOU);
-        sigprocmask(SIG_BLOCK, &ttou, &saved);
-        tcsetpgrp(STDERR_FILENO, group);
-        sigprocmask(SIG_SETMASK, &saved, NULL);
-}
-
-static int terminal_group(void)
-{
-        return tcgetpgrp(STDERR_FILENO);
-}
-
-/* A command was stopped by the terminal: the job stops with it. */
+/* A command was stopped by the terminal: the job stops with it. What stopped for want of the terminal (started with
+ * "&", then brought to the front) is given it when we are continued in the foreground. */
 static void follow_stop(const struct sluice_pipeline *p, pid_t group)
 {
         siginfo_t info = { 0 };
-        bool had_terminal = sluice_pipeline_has_terminal(p);
+        bool wants;
 
         if (waitid(P_PGID, (id_t)group, &info, WSTOPPED | WNOHANG) < 0 || info.si_pid == 0)
                 return;
-        if (had_terminal)
+        handed |= sluice_pipeline_has_terminal(p);
+        wants = handed || info.si_status == SIGTTIN || info.si_status == SIGTTOU;
+        if (terminal < 0)
+                terminal = open("/dev/tty", O_RDWR | O_CLOEXEC);
+        if (handed)
                 give_terminal(getpgrp());
         stop_self(info.si_status == SIGSTOP ? SIGSTOP : SIGTSTP);
-        if (had_terminal && terminal_group() == getpgrp())
+        handed = wants && tcgetpgrp(terminal) == getpgrp();
+        if (handed)
                 give_terminal(group);
         kill(-group, SIGCONT);
 }

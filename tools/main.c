@@ -1,4 +1,5 @@
 /* tools/main.c: the sluice command: a table of subcommands. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -22,6 +23,11 @@ int usage_error(const char *subcommand, const char *format, ...)
         va_end(args);
         fprintf(stderr, "\nTry 'sluice%s%s --help'.\n", subcommand ? " " : "", subcommand ? subcommand : "");
         return EXIT_USAGE;
+}
+
+bool is_pipeline(int argc, char **argv, int index)
+{
+        return index < argc && argv[index][0] == '-' && (argv[index][1] == '|' || isspace((unsigned char)argv[index][1]));
 }
 
 int size_text(unsigned long long bytes, char *buf, size_t cap)

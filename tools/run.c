@@ -10,7 +10,8 @@
 
 struct run_options {
         struct sluice_options pipeline;
-        bool json, verbose, progress;
+        bool json, verbose;
+        int progress; /* -1: as it seems fit */
         const char *text;
 };
 
@@ -63,7 +64,7 @@ static int read_options(int argc, char **argv, struct run_options *o)
         int c, r = 0;
 
         opterr = 0;
-        while (r == 0 && (c = getopt_long(argc, argv, "+:vh", table, NULL)) != -1) {
+        while (r == 0 && !is_pipeline(argc, argv, optind) && (c = getopt_long(argc, argv, "+:vh", table, NULL)) != -1) {
                 switch (c) {
                 case OPT_PROGRESS:
                 case OPT_NO_PROGRESS:
@@ -158,7 +159,7 @@ static void over(void *arg, int result)
         *(struct outcome *)arg = (struct outcome){ true, result };
 }
 
-static int run_on_loop(struct sluice_pipeline *p, struct sluice_cancel *cancel, const struct run_options *o, int *ret_result)
+static int run_on_loop(struct sluice_pipeline *p, struct sluice_cancel *cancel, bool show_progress, int *ret_result)
 {
         const struct sluice_loop_options lo = { .size = sizeof(lo), .exclusive = 1 };
         struct outcome outcome = { 0 };
@@ -169,7 +170,7 @@ static int run_on_loop(struct sluice_pipeline *p, struct sluice_cancel *cancel, 
         if (r < 0)
                 return r;
         job_begin(loop, cancel);
-        progress = progress_new(p, o->progress);
+        progress = progress_new(p, show_progress);
         r = sluice_pipeline_start(p, loop, over, &outcome);
         while (r >= 0 && !outcome.over) {
                 job_step(p);
@@ -182,6 +183,15 @@ static int run_on_loop(struct sluice_pipeline *p, struct sluice_cancel *cancel, 
         if (r >= 0 || outcome.over)
                 sluice_loop_free(loop);
         return outcome.over ? 0 : r;
+}
+
+/* A line that is redrawn belongs on a terminal, but not on one that the pipeline itself writes or is typed into. */
+static bool wants_progress(const struct run_options *o, const struct language_result *where)
+{
+        if (o->progress >= 0)
+                return o->progress;
+        return isatty(STDERR_FILENO) && !(where->uses_stdin && isatty(STDIN_FILENO)) &&
+               !(where->uses_stdout && isatty(STDOUT_FILENO));
 }
 
 static int run_pipeline(struct sluice_pipeline *p, struct sluice_cancel *cancel, const struct run_options *o)
@@ -200,7 +210,7 @@ static int run_pipeline(struct sluice_pipeline *p, struct sluice_cancel *cancel,
         if (r < 0 && sluice_pipeline_error(p)[0])
                 return build_failed(p, o->text, &where);
         if (r == 0)
-                r = run_on_loop(p, cancel, o, &result);
+                r = run_on_loop(p, cancel, wants_progress(o, &where), &result);
         if (r < 0) {
                 fprintf(stderr, "sluice: %s\n", strerror(-r));
                 return EXIT_STAGE;
@@ -220,7 +230,7 @@ int run_main(int argc, char **argv)
         struct run_options o = {
                 .pipeline = { .size = sizeof(o.pipeline),
                               .flags = SLUICE_PROCESS_GROUP | SLUICE_TERMINAL | SLUICE_DIE_WITH_PARENT | SLUICE_STDERR_FORWARD },
-                .progress = isatty(STDERR_FILENO),
+                .progress = -1,
         };
         struct sluice_pipeline *p;
         int r = read_options(argc, argv, &o);

@@ -28,7 +28,8 @@ int doctor_main(int argc, char **argv);
 
 /* "sluice: MESSAGE", and how to get help; returns EXIT_USAGE. */
 int usage_error(const char *subcommand, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* True: the stream is a terminal that colours are wanted on. */
+/* Whether the next word is a pipeline though it begins like an option: "- | cat". */
+bool is_pipeline(int argc, char **argv, int index);
 int size_text(unsigned long long bytes, char *buf, size_t cap);
 
 /* report.c: what happened, as a table for people and as JSON for programs */
