@@ -75,6 +75,19 @@ static int look_at(struct run *r, struct sluice_ctx *c, enum sluice_direction di
         return 0;
 }
 
+/* Only a file has places: a FIFO, a device or a socket behind a path is read and written where it is. */
+static int fit_offset(struct sluice_ctx *c, struct sluice_side *side, const struct fd_info *info)
+{
+        if (info->kind == FD_FILE || side->offset < 0)
+                return 0;
+        if (side->offset > 0) {
+                sluice_ctx_note(c, "open", "has no positions: offset= is for files");
+                return -ESPIPE;
+        }
+        side->offset = -1;
+        return 0;
+}
+
 static int64_t expected_length(const struct sluice_side *side, const struct fd_info *info)
 {
         int64_t at = side->offset >= 0 ? side->offset : info->position >= 0 ? info->position : 0, left;
@@ -130,9 +143,11 @@ static bool confirm_link(struct run *r, struct run_link *l)
         int e;
 
         e = look_at(r, from, SLUICE_OUTPUT, &out, &out_info);
+        e = e < 0 ? e : fit_offset(from, &out, &out_info);
         if (e < 0)
                 return confirm_fail(from, e, NULL);
         e = look_at(r, to, SLUICE_INPUT, &in, &in_info);
+        e = e < 0 ? e : fit_offset(to, &in, &in_info);
         if (e < 0)
                 return confirm_fail(to, e, NULL);
         l->mode = negotiate(out.io, in.io);

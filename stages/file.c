@@ -151,6 +151,21 @@ static void opened(struct sluice_ctx *ctx, void *self_, int64_t fd)
         sluice_ctx_opened(ctx, r);
 }
 
+/* A symbolic link that leads nowhere exists for O_EXCL and does not exist for open: what it names is made. */
+static void opened_or_dangling(struct sluice_ctx *ctx, void *self, int64_t fd)
+{
+        const struct file_config *c = sluice_ctx_config(ctx);
+        int append = flags_of(c) & SLUICE_FILE_APPEND ? O_APPEND : 0, r;
+
+        if (fd != -ENOENT) {
+                opened(ctx, self, fd);
+                return;
+        }
+        r = sluice_ctx_open(ctx, c->path, O_WRONLY | O_CREAT | append, c->opt.mode, opened);
+        if (r < 0)
+                sluice_ctx_opened(ctx, r);
+}
+
 /* It was there: open it as it is. It was not: made here, and removed again if the run never gets to write. */
 static void made(struct sluice_ctx *ctx, void *self_, int64_t fd)
 {
@@ -159,7 +174,7 @@ static void made(struct sluice_ctx *ctx, void *self_, int64_t fd)
         int append = flags_of(c) & SLUICE_FILE_APPEND ? O_APPEND : 0, r;
 
         if (fd == -EEXIST) {
-                r = sluice_ctx_open(ctx, c->path, O_WRONLY | append, 0, opened);
+                r = sluice_ctx_open(ctx, c->path, O_WRONLY | append, 0, opened_or_dangling);
                 if (r < 0)
                         sluice_ctx_opened(ctx, r);
                 return;

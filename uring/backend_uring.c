@@ -377,6 +377,15 @@ static void uring_submit(struct backend *b, struct op *op)
         list_push(&b->queued, &op->node);
 }
 
+static bool early_has_room(const struct uring *u)
+{
+        unsigned n = 0;
+
+        for (const struct list *node = u->early.next; node != &u->early; node = node->next)
+                n++;
+        return n < EARLY_POLLS;
+}
+
 static void sort_queue(struct uring *u)
 {
         struct list todo, *node;
@@ -388,7 +397,7 @@ static void sort_queue(struct uring *u)
                 const struct route *to = &routes[op->kind];
                 int r;
 
-                if (op->kind == OP_POLL && !u->has_ring) {
+                if (op->kind == OP_POLL && !u->has_ring && early_has_room(u)) {
                         op_to(op, OP_IN_KERNEL);
                         list_push(&u->early, node);
                         continue;
