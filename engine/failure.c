@@ -43,6 +43,14 @@ void run_fail(struct run *r, struct failure *f)
                 run_stop(r);
 }
 
+/* Without its ring the backend says EPERM or the like to whatever was asked: that is not the file's or the peer's. */
+static const char *refusal(const struct run *r, int error)
+{
+        int refused = r->loop->backend->refused;
+
+        return refused < 0 && error == refused ? " (io_uring is refused here; 'sluice doctor' names the cure)" : "";
+}
+
 void stage_fail(struct sluice_ctx *c, int error, const char *operation)
 {
         struct run *r = c->run;
@@ -52,10 +60,10 @@ void stage_fail(struct sluice_ctx *c, int error, const char *operation)
                 return;
         if (c->note[0])
                 run_fail(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, c->note_operation ? c->note_operation : operation,
-                                        "%s: %s", name, c->note));
+                                        "%s: %s%s", name, c->note, refusal(r, error)));
         else
-                run_fail(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s: %s: %s", name, operation,
-                                        strerror(-error)));
+                run_fail(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s: %s: %s%s", name, operation,
+                                        strerror(-error), refusal(r, error)));
 }
 
 void failures_free(struct run *r)

@@ -98,6 +98,7 @@ struct backend_ops {
 struct backend {
         const struct backend_ops *ops;
         bool exclusive; /* the loop's thread serves nothing else: short blocking calls may be made inline */
+        int refused;    /* -errno with which the kernel denied what this backend is built on; 0: it did not */
         struct backend_counts counts;
 
         /* Operations: chunks of a fixed size, so that an index finds one and none ever moves. */

@@ -429,6 +429,7 @@ static void need_ring(struct uring *u)
         if (!u->ring_error)
                 u->ring_error = ring_setup(u);
         if (u->ring_error < 0) {
+                u->base.refused = u->ring_error;
                 while ((node = list_pop(&u->base.queued)))
                         backend_complete(&u->base, container_of(node, struct op, node), u->ring_error);
                 return;
