@@ -41,6 +41,8 @@ static void link_is_over(struct link *link)
         struct sluice_ctx *c = &r->stages[link->failed_side == LINK_SOURCE ? l->plan->from : l->plan->to];
 
         l->ended = true;
+        if (link->driver == SLUICE_DRIVER_COPY)
+                run_link_is_copied(l);
         if (link->result < 0 && !r->stopping) {
                 if (link->result == -EOPNOTSUPP && link->forbid_copy)
                         sluice_ctx_note(c, "splice", "%s, and copying is forbidden",

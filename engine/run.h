@@ -125,6 +125,12 @@ struct run_link {
         bool writes; /* DIRECT: the process writes the file */
 };
 
+/* Whatever was planned: from here on its bytes go through a buffer, and it says so. */
+static inline void run_link_is_copied(struct run_link *l)
+{
+        l->mode = l->words.mode = SLUICE_LINK_CROSS;
+}
+
 enum run_phase { RUN_NEW, RUN_OPENING, RUN_COMMITTING, RUN_STARTING, RUN_MOVING, RUN_CLOSING, RUN_DONE };
 
 struct run {

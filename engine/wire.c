@@ -161,6 +161,8 @@ static bool confirm_link(struct run *r, struct run_link *l)
         choice = choose_driver(r, l, &out_info, &in_info);
         l->driver_reason = choice.reason;
         l->link.driver = choice.driver;
+        if (choice.driver == SLUICE_DRIVER_COPY)
+                run_link_is_copied(l);
         l->link.forbid_copy = r->plan->opt.flags & SLUICE_FORBID_COPY;
         if (l->link.forbid_copy && choice.driver == SLUICE_DRIVER_COPY)
                 return confirm_fail(to, -EOPNOTSUPP, "its input would be copied through userspace, which is forbidden");
