@@ -106,7 +106,10 @@ int failures_result(const struct run *r)
         if (r->timed_out)
                 return -ETIMEDOUT;
         f = failures_first(r);
+        /* What commands say of themselves once they were told to end is an effect of the cancel. */
+        if (r->cancelled && (!f || f->class != FAILURE_ENGINE))
+                return -ECANCELED;
         if (f)
                 return f->error;
-        return r->cancelled ? -ECANCELED : r->result;
+        return r->result;
 }

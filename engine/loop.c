@@ -76,10 +76,18 @@ int loop_check_thread(struct sluice_loop *l)
         return pthread_equal(l->thread, pthread_self()) ? 0 : -EXDEV;
 }
 
+/* Work made between turns: only the host's next turn would find it. */
+static void tell_host(struct sluice_loop *l)
+{
+        if (l->watched && !l->in_turn)
+                backend_wake(l->backend);
+}
+
 void loop_ready(struct sluice_loop *l, struct link *link)
 {
         list_unlink(&link->node);
         list_push(&l->ready, &link->node);
+        tell_host(l);
 }
 
 void loop_unready(struct link *link)
@@ -91,6 +99,7 @@ void loop_advance(struct sluice_loop *l, struct run *run)
 {
         list_unlink(&run->node);
         list_push(&l->advance, &run->node);
+        tell_host(l);
 }
 
 /* An inline splice onto a pipe without a reader raises SIGPIPE, and splice has no MSG_NOSIGNAL. The host's disposition
@@ -216,9 +225,8 @@ int sluice_loop_turn(struct sluice_loop *l, int timeout_ms)
         any |= advance_runs(l);
         sigpipe_release(l);
         l->in_turn = false;
-        /* A host that polls sluice_loop_fd() must be told that there is more to do. */
-        if (work_left(l))
-                backend_wake(l->backend);
+        if (work_left(l) || backend_has_work(l->backend))
+                tell_host(l);
         return r < 0 ? r : any;
 }
 
@@ -228,6 +236,7 @@ int sluice_loop_fd(struct sluice_loop *l)
 
         if (r < 0)
                 return r;
+        l->watched = true;
         r = l->backend->ops->poll_fd(l->backend);
         backend_wake(l->backend); /* whatever was started before the host asked */
         return r;

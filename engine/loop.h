@@ -22,6 +22,7 @@ struct sluice_loop {
         struct list advance; /* struct run: something of theirs changed */
         unsigned runs;       /* alive on this loop */
         bool bound, in_turn;
+        bool watched; /* a host polls its fd: it must be told of work that no completion tells of */
         pthread_t thread;
         pid_t pid;
         bool sigpipe_was_pending;

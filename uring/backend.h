@@ -137,6 +137,11 @@ void backend_abandon(struct backend *b, struct op *op);
  * cannot be used any more. */
 int backend_wait(struct backend *b, struct list *done, int64_t timeout_ns);
 
+/* Whether operations wait for the next backend_wait() to be handed over or given out. */
+static inline bool backend_has_work(const struct backend *b)
+{
+        return !list_empty(&b->queued) || !list_empty(&b->finished);
+}
 static inline void backend_wake(struct backend *b)
 {
         b->ops->wake(b);
