@@ -42,7 +42,7 @@ enum sluice_link_mode negotiate_many(uint32_t out, uint32_t in)
 {
         const uint32_t teed = SLUICE_IO_FD | SLUICE_IO_INHERIT;
 
-        if (out == 0 || in == 0)
+        if (out == 0 || in == 0 || out == SLUICE_IO_LEND || in == SLUICE_IO_LEND)
                 return SLUICE_LINK_NONE;
         return both(out, teed, in, teed) ? SLUICE_LINK_TEE : SLUICE_LINK_CROSS;
 }

@@ -89,6 +89,7 @@ int sluice_pipeline_build(struct sluice_pipeline *p)
                 return 0;
         r = plan_build(p->plan, &stage, text, sizeof(text));
         p->error_stage = stage;
+        p->error[0] = '\0';
         if (r < 0)
                 snprintf(p->error, sizeof(p->error), "%s%s%s", stage >= 0 ? p->plan->stages[stage].name : "",
                          stage >= 0 ? ": " : "", text);

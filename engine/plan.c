@@ -134,14 +134,15 @@ static int describe_planned(const struct stage_def *d, int index, enum sluice_di
         return r;
 }
 
-static bool reaches(const struct sluice_plan *p, int from, int to)
+/* Backwards: a stage has at most one input, however many outputs. */
+static bool is_upstream_of(const struct sluice_plan *p, int upstream, int stage)
 {
-        for (size_t steps = 0; from >= 0 && steps <= p->stages_nr; steps++) {
-                if (from == to)
+        for (size_t steps = 0; steps <= p->stages_nr; steps++) {
+                if (stage == upstream)
                         return true;
-                if (p->stages[from].out_link < 0)
+                if (p->stages[stage].in_link < 0)
                         return false;
-                from = p->links[p->stages[from].out_link].to;
+                stage = p->links[p->stages[stage].in_link].from;
         }
         return true;
 }
@@ -208,7 +209,7 @@ int plan_build(struct sluice_plan *p, int *ret_stage, char *text, size_t cap)
                         return -EINVAL;
                 }
         for (size_t i = 0; i < p->links_nr; i++)
-                if (reaches(p, p->links[i].to, p->links[i].from)) {
+                if (is_upstream_of(p, p->links[i].to, p->links[i].from)) {
                         snprintf(text, cap, "the links form a circle");
                         return -ELOOP;
                 }

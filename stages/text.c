@@ -22,25 +22,39 @@ int text_fail(struct sluice_text_error *e, int part, const char *format, ...)
 
 struct unit {
         const char *name;
-        double factor;
+        int64_t factor;
 };
 
-/* A number and a unit of the table; no sign, no hexadecimal, nothing after it. */
+/* Digits, perhaps a fraction, and a unit of the table; no sign, nothing after it. Integers all the way: a double would
+ * round beyond 2^53, and strtod() asks the host's locale what a point is. */
 static int scaled(const char *text, const struct unit *units, size_t units_nr, int64_t *ret)
 {
-        double value;
-        char *end;
+        size_t digits = strspn(text, "0123456789"), fraction_digits = 0;
+        int64_t value = 0, fraction = 0, scale = 1;
+        const char *at = text + digits;
 
-        if (!isdigit((unsigned char)text[0]) || text[1] == 'x' || text[1] == 'X')
+        if (digits == 0)
                 return -EINVAL;
-        value = strtod(text, &end);
+        if (*at == '.') {
+                fraction_digits = strspn(at + 1, "0123456789");
+                if (fraction_digits == 0)
+                        return -EINVAL;
+                for (size_t i = 0; i < fraction_digits && i < 6; i++, scale *= 10)
+                        fraction = fraction * 10 + (at[1 + i] - '0');
+                at += 1 + fraction_digits;
+        }
         for (size_t i = 0; i < units_nr; i++) {
-                if (strcasecmp(end, units[i].name) != 0)
+                if (strcasecmp(at, units[i].name) != 0)
                         continue;
-                value *= units[i].factor;
-                if (!(value < 9.2e18))
+                for (size_t k = 0; k < digits; k++)
+                        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, text[k] - '0', &value))
+                                return -ERANGE;
+                if (__builtin_mul_overflow(value, units[i].factor, &value))
                         return -ERANGE;
-                *ret = (int64_t)value;
+                fraction = (units[i].factor / scale) * fraction + ((units[i].factor % scale) * fraction + scale / 2) / scale;
+                if (__builtin_add_overflow(value, fraction, &value))
+                        return -ERANGE;
+                *ret = value;
                 return 0;
         }
         return -EINVAL;
@@ -48,25 +62,19 @@ static int scaled(const char *text, const struct unit *units, size_t units_nr, i
 
 int sluice_parse_bytes(const char *text, int64_t *ret)
 {
-        static const struct unit units[] = {
-                { "", 1 },         { "b", 1 },      { "k", 1024.0 },   { "kib", 1024.0 }, { "m", 0x1p20 },
-                { "mib", 0x1p20 }, { "g", 0x1p30 }, { "gib", 0x1p30 }, { "t", 0x1p40 },   { "tib", 0x1p40 },
+        const int64_t k = 1024, m = k << 10, g = m << 10, t = g << 10;
+        const struct unit units[] = {
+                { "", 1 },    { "b", 1 }, { "k", k },   { "kib", k }, { "m", m },
+                { "mib", m }, { "g", g }, { "gib", g }, { "t", t },   { "tib", t },
         };
-        size_t digits = strspn(text, "0123456789");
 
-        /* Plain digits are exact: a double would round beyond 2^53. */
-        if (digits > 0 && text[digits] == '\0') {
-                errno = 0;
-                *ret = strtoll(text, NULL, 10);
-                return errno ? -ERANGE : 0;
-        }
         return scaled(text, units, sizeof(units) / sizeof(units[0]), ret);
 }
 
 int sluice_parse_duration(const char *text, int64_t *ret)
 {
         static const struct unit units[] = {
-                { "", 1000 }, { "s", 1000 }, { "ms", 1 }, { "m", 60e3 }, { "min", 60e3 }, { "h", 3600e3 }, { "d", 86400e3 },
+                { "", 1000 }, { "s", 1000 }, { "ms", 1 }, { "m", 60000 }, { "min", 60000 }, { "h", 3600000 }, { "d", 86400000 },
         };
 
         return scaled(text, units, sizeof(units) / sizeof(units[0]), ret);
@@ -170,7 +178,8 @@ static int read_port(const char *text, char *port, size_t cap, const char **ret_
         *ret_why = "a port is a number from 1 to 65535 or a service name";
         if (bytes >= cap || (digits == bytes && (bytes > 5 || atoi(text) < 1 || atoi(text) > 65535)))
                 return -EINVAL;
-        if (digits > 0 && digits < bytes)
+        /* A service name begins with a letter (RFC 6335); getaddrinfo() itself would take " 80" and "+80" for numbers. */
+        if (digits < bytes && !isalpha((unsigned char)text[0]))
                 return -EINVAL;
         memcpy(port, text, bytes + 1);
         return 0;

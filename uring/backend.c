@@ -66,6 +66,14 @@ static int add_chunk(struct backend *b)
         return 0;
 }
 
+/* Never 0, which user_data of our own and freed slots have. */
+uint32_t backend_next_generation(struct backend *b)
+{
+        if (++b->next_generation == 0)
+                b->next_generation = 1;
+        return b->next_generation;
+}
+
 struct op *op_new(struct backend *b, enum op_kind kind, op_done_fn *done, void *owner)
 {
         struct list *node;
@@ -77,9 +85,12 @@ struct op *op_new(struct backend *b, enum op_kind kind, op_done_fn *done, void *
         node = list_pop(&b->free_ops);
         op = container_of(node, struct op, node);
         index = op->index;
-        *op = (struct op){
-                .kind = kind, .index = index, .generation = ++b->next_generation, .done = done, .owner = owner, .owner_backend = b
-        };
+        *op = (struct op){ .kind = kind,
+                           .index = index,
+                           .generation = backend_next_generation(b),
+                           .done = done,
+                           .owner = owner,
+                           .owner_backend = b };
         list_init(&op->node);
         op_to(op, OP_NEW);
         b->ops_lent++;

@@ -154,6 +154,7 @@ static inline uint64_t backend_now_ns(struct backend *b)
 /* For implementations (uring/backend.c). */
 int backend_init(struct backend *b, const struct backend_ops *ops, bool exclusive);
 void backend_fini(struct backend *b);
+uint32_t backend_next_generation(struct backend *b);
 struct op *backend_op_by_data(struct backend *b, uint64_t user_data);
 uint64_t backend_op_data(const struct op *op);
 void backend_complete(struct backend *b, struct op *op, int res); /* to b->finished */

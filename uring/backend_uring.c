@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -42,10 +41,11 @@ struct uring {
         int ring_error; /* set-up failed: said to every operation that needs it */
         bool wake_armed;
         int wake_fd;
-        _Atomic bool wake_pending;
+        bool wake_seen;
+        bool cancels_wait; /* some operation in the kernel has cancel_waiting */
         struct list early; /* polls before there is a ring */
         struct list in_kernel;
-        int epoll_fd, timer_fd; /* for a host's own loop; -1 until asked */
+        int epoll_fd, timer_fd, event_fd; /* for a host's own loop; -1 until asked */
 };
 
 static struct uring *uring_of(struct backend *b)
@@ -205,13 +205,22 @@ static void arm_wake(struct uring *u)
         u->wake_armed = true;
 }
 
+/* Whoever sees the wake-up takes it away: left behind, it would end every wait at once, for ever. */
 static void clear_wake(struct uring *u)
 {
         uint64_t count;
 
-        atomic_store(&u->wake_pending, false);
+        u->wake_seen = false;
         if (read(u->wake_fd, &count, sizeof(count)) < 0)
-                return; /* nobody woke us */
+                return; /* taken already */
+}
+
+static void clear_event(struct uring *u)
+{
+        uint64_t count;
+
+        if (u->event_fd >= 0 && read(u->event_fd, &count, sizeof(count)) < 0)
+                return; /* no completion since */
 }
 
 /* Queued operations into the submission queue, in order, until it is full. */
@@ -238,13 +247,22 @@ static void cancel_in_ring(struct uring *u, struct op *op)
 {
         struct io_uring_sqe *sqe = sqe_get(u);
 
-        /* No room even after a submit: the next wait tries again. */
-        if (!sqe) {
-                op->cancel_sent = false;
-                return;
-        }
+        op->cancel_waiting = !sqe;
+        u->cancels_wait |= !sqe;
+        if (!sqe)
+                return; /* no room even after a submit (EBUSY): the next wait tries again */
         io_uring_prep_cancel64(sqe, backend_op_data(op), 0);
         io_uring_sqe_set_data64(sqe, DATA_CANCEL);
+}
+
+static void cancel_late(struct uring *u)
+{
+        if (!u->cancels_wait)
+                return;
+        u->cancels_wait = false;
+        for (struct list *n = u->in_kernel.next; n != &u->in_kernel; n = n->next)
+                if (container_of(n, struct op, node)->cancel_waiting)
+                        cancel_in_ring(u, container_of(n, struct op, node));
 }
 
 /* Takes every completion there is. Touches no owner. */
@@ -257,9 +275,10 @@ static void reap(struct uring *u)
                 uint64_t data = io_uring_cqe_get_data64(cqe);
 
                 n++;
-                if (data == DATA_WAKE)
+                if (data == DATA_WAKE) {
                         u->wake_armed = cqe->flags & IORING_CQE_F_MORE; /* multishot ends on overflow: armed again */
-                else if (data != DATA_CANCEL)
+                        u->wake_seen = true;
+                } else if (data != DATA_CANCEL)
                         backend_complete(&u->base, backend_op_by_data(&u->base, data), cqe->res);
         }
         io_uring_cq_advance(&u->ring, n);
@@ -273,8 +292,10 @@ static int ring_enter(struct uring *u, int64_t timeout_ns)
 
         arm_wake(u);
         hand_over(u);
-        if (*u->ring.cq.koverflow != 0)
-                u->base.counts.overflows = *u->ring.cq.koverflow;
+        cancel_late(u);
+        /* With FEAT_NODROP the kernel keeps what did not fit and says so by a flag; koverflow stays 0. */
+        if (*(volatile unsigned *)u->ring.sq.kflags & IORING_SQ_CQ_OVERFLOW)
+                u->base.counts.overflows++;
         u->base.counts.waits++;
         if (timeout_ns == 0)
                 r = io_uring_submit_and_get_events(&u->ring);
@@ -316,6 +337,7 @@ static int early_wait(struct uring *u, int64_t timeout_ns)
         r = ppoll(fds, n, timeout_ns < 0 ? NULL : &ts, NULL);
         if (r < 0 && errno == EINTR)
                 u->base.counts.interrupted++;
+        u->wake_seen |= r > 0 && fds[0].revents;
         for (nfds_t i = 1; r > 0 && i < n; i++)
                 if (fds[i].revents)
                         backend_complete(&u->base, ops[i], (unsigned short)fds[i].revents);
@@ -346,6 +368,13 @@ static void reap_helper(struct uring *u)
 
 /* ---- struct backend ---- */
 
+static void close_if_open(int *fd)
+{
+        if (*fd >= 0)
+                close(*fd);
+        *fd = -1;
+}
+
 static void uring_free(struct backend *b)
 {
         struct uring *u = uring_of(b);
@@ -364,10 +393,9 @@ static void uring_free(struct backend *b)
                 io_uring_queue_exit(&u->ring);
         backend_fini(b);
         close(u->wake_fd);
-        if (u->epoll_fd >= 0)
-                close(u->epoll_fd);
-        if (u->timer_fd >= 0)
-                close(u->timer_fd);
+        close_if_open(&u->epoll_fd);
+        close_if_open(&u->timer_fd);
+        close_if_open(&u->event_fd);
         free(u);
 }
 
@@ -419,6 +447,16 @@ static void sort_queue(struct uring *u)
         }
 }
 
+static void requeue_early(struct uring *u)
+{
+        struct list *node;
+
+        while ((node = list_pop(&u->early))) {
+                op_to(container_of(node, struct op, node), OP_QUEUED);
+                list_push(&u->base.queued, node);
+        }
+}
+
 /* The first operation that needs the ring brings the early polls along. */
 static void need_ring(struct uring *u)
 {
@@ -434,10 +472,7 @@ static void need_ring(struct uring *u)
                         backend_complete(&u->base, container_of(node, struct op, node), u->ring_error);
                 return;
         }
-        while ((node = list_pop(&u->early))) {
-                op_to(container_of(node, struct op, node), OP_QUEUED);
-                list_push(&u->base.queued, node);
-        }
+        requeue_early(u);
 }
 
 static void uring_cancel(struct backend *b, struct op *op)
@@ -481,23 +516,22 @@ static int uring_wait(struct backend *b, struct list *done, int64_t timeout_ns)
         if (!list_empty(&b->finished))
                 timeout_ns = 0;
         r = u->has_ring ? ring_enter(u, timeout_ns) : early_wait(u, timeout_ns);
-        if (atomic_load(&u->wake_pending))
+        if (u->wake_seen)
                 clear_wake(u);
+        clear_event(u);
         reap_helper(u);
         update_timerfd(u);
         return r;
 }
 
-/* Async-signal-safe: an atomic and a write. */
+/* Async-signal-safe: one write. A counter that is full has woken us already. */
 static void uring_wake(struct backend *b)
 {
-        struct uring *u = uring_of(b);
         const uint64_t one = 1;
         int saved = errno;
+        ssize_t r = write(uring_of(b)->wake_fd, &one, sizeof(one));
 
-        atomic_store(&u->wake_pending, true);
-        if (write(u->wake_fd, &one, sizeof(one)) < 0)
-                atomic_store(&u->wake_pending, true); /* the counter is full: somebody has woken us already */
+        (void)r;
         errno = saved;
 }
 
@@ -508,7 +542,24 @@ static int watch(int epoll_fd, int fd)
         return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
-/* One fd for a host's own loop: the ring, the wake-up and the next timer behind one epoll fd. */
+/* The ring's own fd would not do: epoll is not woken by completions that a DEFER_TASKRUN ring holds back (6.18), an
+ * eventfd registered with the ring is. */
+static int open_watched(struct uring *u)
+{
+        int r;
+
+        u->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        u->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        u->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (u->event_fd < 0 || u->timer_fd < 0 || u->epoll_fd < 0)
+                return -errno;
+        r = io_uring_register_eventfd(&u->ring, u->event_fd);
+        r = r < 0 ? r : watch(u->epoll_fd, u->event_fd);
+        r = r < 0 ? r : watch(u->epoll_fd, u->wake_fd);
+        return r < 0 ? r : watch(u->epoll_fd, u->timer_fd);
+}
+
+/* One fd for a host's own loop: completions, the wake-up and the next timer behind one epoll fd. */
 static int uring_poll_fd(struct backend *b)
 {
         struct uring *u = uring_of(b);
@@ -520,14 +571,14 @@ static int uring_poll_fd(struct backend *b)
                 r = ring_setup(u);
         if (r < 0)
                 return r;
-        u->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-        u->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-        if (u->epoll_fd < 0 || u->timer_fd < 0)
-                return -errno;
-        r = watch(u->epoll_fd, u->ring.ring_fd);
-        r = r < 0 ? r : watch(u->epoll_fd, u->wake_fd);
-        r = r < 0 ? r : watch(u->epoll_fd, u->timer_fd);
-        return r < 0 ? r : u->epoll_fd;
+        requeue_early(u);
+        r = open_watched(u);
+        if (r == 0)
+                return u->epoll_fd;
+        close_if_open(&u->epoll_fd);
+        close_if_open(&u->timer_fd);
+        close_if_open(&u->event_fd);
+        return r;
 }
 
 static const struct backend_ops uring_ops = {
@@ -578,7 +629,7 @@ int backend_uring_new(struct backend **ret, bool exclusive)
         }
         backend_init(&u->base, &uring_ops, exclusive);
         u->wake_fd = fd;
-        u->epoll_fd = u->timer_fd = -1;
+        u->epoll_fd = u->timer_fd = u->event_fd = -1;
         list_init(&u->early);
         list_init(&u->in_kernel);
         *ret = &u->base;

@@ -30,7 +30,8 @@ struct helper {
         pthread_mutex_t lock;
         pthread_cond_t work, idle;
         struct list queue, running, done;
-        unsigned threads, waiting, abandoned;
+        unsigned threads, abandoned;
+        unsigned waiting, queued; /* threads without a task, a signalled one included until it wakes; tasks without a thread */
         bool closing;
         unsigned refs; /* the owner's and each thread's */
         void (*wake)(void *);
@@ -64,6 +65,8 @@ static int find(struct op *op)
         int result = -ENOENT;
         char path[PATH_MAX];
 
+        if (!*file)
+                return -ENOENT;
         if (strchr(file, '/'))
                 at = NULL;
         else if (!at || !*at)
@@ -175,6 +178,7 @@ static void *helper_thread(void *arg)
                         h->waiting--;
                         continue;
                 }
+                h->queued--;
                 t = container_of(node, struct task, node);
                 list_push(&h->running, &t->node);
                 pthread_mutex_unlock(&h->lock);
@@ -275,7 +279,9 @@ int helper_submit(struct helper *h, struct op *op)
         if (!t)
                 return -ENOMEM;
         pthread_mutex_lock(&h->lock);
-        if (h->waiting == 0 && h->threads < HELPER_THREADS)
+        /* Not "nobody waits": a thread that was signalled still counts as waiting until it wakes, and two tasks that wait
+         * for each other (both ends of a FIFO) need two threads. */
+        if (h->waiting <= h->queued && h->threads < HELPER_THREADS)
                 r = add_thread(h);
         if (r < 0 && h->threads == 0) {
                 pthread_mutex_unlock(&h->lock);
@@ -283,6 +289,7 @@ int helper_submit(struct helper *h, struct op *op)
                 return r;
         }
         list_push(&h->queue, &t->node);
+        h->queued++;
         pthread_cond_signal(&h->work);
         pthread_mutex_unlock(&h->lock);
         return 0;
@@ -305,6 +312,7 @@ bool helper_cancel(struct helper *h, struct op *op)
         t = task_of(&h->queue, op);
         if (t) {
                 list_unlink(&t->node);
+                h->queued--;
                 task_free(t);
                 ours = true;
         } else if (op->kind == OP_RESOLVE && (t = task_of(&h->running, op)) != NULL) {

@@ -60,6 +60,7 @@ struct op {
         enum op_kind kind;
         enum op_state state;
         bool cancel_sent;
+        bool cancel_waiting;        /* no room in the queue for the cancel yet */
         bool force_async;           /* may wait for a stranger's lock: never on the loop's thread */
         bool in_helper;             /* a helper thread has it, not the ring */
         bool abandoned;             /* its owner is gone; it owns what it names until it completes */

@@ -15,7 +15,7 @@ int slot_new(struct slot **ret, struct backend *b, int fd)
         s = malloc(sizeof(*s));
         if (!s)
                 return -ENOMEM;
-        *s = (struct slot){ .backend = b, .fd = fd, .refs = 1, .generation = ++b->next_generation };
+        *s = (struct slot){ .backend = b, .fd = fd, .refs = 1, .generation = backend_next_generation(b) };
         *ret = s;
         return 0;
 }

@@ -43,7 +43,7 @@ struct child_args {
         struct spawn *spec;
         char *const *shell_argv; /* for a script without "#!", as execvp() does */
         pid_t parent;
-        int error;
+        volatile int error; /* the child writes it, in our memory and behind the compiler's back */
 };
 
 static void *const HANDLER_DEFAULT = NULL, *const HANDLER_IGNORE = (void *)1;
@@ -134,7 +134,8 @@ fail:
 
 /* clone3 by hand: libc's clone() wants a second stack, and its vfork() gives no pidfd, without which a host that
  * ignores SIGCHLD could have the pid reused before we look. The child must not return from this frame, hence noinline
- * child_main, which never does. */
+ * child_main, which never does. `child` is an operand though the call does not take it: gcc 12 concludes from the
+ * noreturn that nothing in here writes *child, and drops the caller's look at its error (-fipa-modref). */
 NO_SANITIZE __attribute__((noinline)) static long clone_child(struct clone_args *args, struct child_args *child)
 {
         long r;
@@ -145,7 +146,7 @@ NO_SANITIZE __attribute__((noinline)) static long clone_child(struct clone_args 
         register long x8 __asm__("x8") = SYS_clone3;
         register long x0 __asm__("x0") = (long)args;
         register long x1 __asm__("x1") = sizeof(*args);
-        __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1) : "memory");
+        __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(child) : "memory");
         r = x0;
 #else
 #error "spawn_direct.c: write the clone3 system call for this architecture"
