@@ -161,7 +161,11 @@ int sluice_transfer(struct sluice_loop *l, const struct sluice_transfer *opt, sl
         struct transfer *t;
         int r;
 
-        if (opt->size != sizeof(*opt) || opt->from < 0 || opt->to < 0 || opt->length < -1 || opt->timeout_ms < 0 || !done)
+        if (opt->size != sizeof(*opt) || opt->from < 0 || opt->to < 0 || !done)
+                return -EINVAL;
+        if (opt->offset_from < -1 || opt->offset_to < -1 || opt->length < -1 || opt->timeout_ms < 0)
+                return -EINVAL;
+        if ((int)opt->driver < SLUICE_DRIVER_AUTO || opt->driver > SLUICE_DRIVER_COPY)
                 return -EINVAL;
         t = calloc(1, sizeof(*t));
         if (!t)

@@ -30,6 +30,7 @@ enum {
         SQ_ENTRIES = 128, /* small: ring memory is charged to RLIMIT_MEMLOCK again on recent kernels */
         CQ_ENTRIES = 1024,
         EARLY_POLLS = 64,
+        REAP_ROUNDS = 4,
         DATA_WAKE = 0, /* user_data that no operation has: generations start at 1 */
         DATA_CANCEL = 1,
 };
@@ -215,12 +216,12 @@ static void clear_wake(struct uring *u)
                 return; /* taken already */
 }
 
-static void clear_event(struct uring *u)
+/* Whether completions were announced to a host's loop since the last look. */
+static bool clear_event(struct uring *u)
 {
         uint64_t count;
 
-        if (u->event_fd >= 0 && read(u->event_fd, &count, sizeof(count)) < 0)
-                return; /* no completion since */
+        return u->event_fd >= 0 && read(u->event_fd, &count, sizeof(count)) == sizeof(count);
 }
 
 /* Queued operations into the submission queue, in order, until it is full. */
@@ -516,9 +517,11 @@ static int uring_wait(struct backend *b, struct list *done, int64_t timeout_ns)
         if (!list_empty(&b->finished))
                 timeout_ns = 0;
         r = u->has_ring ? ring_enter(u, timeout_ns) : early_wait(u, timeout_ns);
+        /* Cleared first, reaped after: what completes in between is announced again. */
+        for (int round = 0; round < REAP_ROUNDS && r == 0 && clear_event(u); round++)
+                r = ring_enter(u, 0);
         if (u->wake_seen)
                 clear_wake(u);
-        clear_event(u);
         reap_helper(u);
         update_timerfd(u);
         return r;

@@ -1,0 +1,119 @@
+/* same_inode_is_refused.c: a pipeline that would overwrite what it reads is refused, by whatever name, and the content
+ * is as it was. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fixture.h"
+
+static void check(struct sluice_pipeline *p, int sink)
+{
+        t_chain(p);
+        t_run(p, -EINVAL);
+        assert_int_equal(sluice_pipeline_error_stage(p), sink);
+        sluice_pipeline_free(p);
+        t_check_file(t_path("a"), 100000, 0);
+}
+
+static void test_itself(void **state)
+{
+        (void)state;
+        t_make(t_path("a"), 100000);
+        for (size_t d = 0; d < T_NR(t_drivers); d++) {
+                struct sluice_pipeline *p = t_new_driver(t_drivers[d]);
+
+                t_ok(sluice_add_file(p, t_path("a"), NULL));
+                t_ok(sluice_add_file(p, t_path("a"), NULL));
+                check(p, 1);
+        }
+}
+
+static void test_through_a_command(void **state)
+{
+        struct sluice_pipeline *p = t_new(NULL);
+
+        (void)state;
+        t_make(t_path("a"), 100000);
+        t_ok(sluice_add_file(p, t_path("a"), NULL));
+        t_ok(sluice_add_command(p, T_ARGV("cat"), NULL));
+        t_ok(sluice_add_file(p, t_path("a"), NULL));
+        check(p, 2);
+}
+
+static void test_by_another_name(void **state)
+{
+        struct sluice_pipeline *p = t_new(NULL);
+
+        (void)state;
+        t_make(t_path("a"), 100000);
+        assert_return_code(link(t_path("a"), t_path("hard")), errno);
+        assert_return_code(symlink(t_path("a"), t_path("soft")), errno);
+        t_ok(sluice_add_file(p, t_path("hard"), NULL));
+        t_ok(sluice_add_file(p, t_path("soft"), NULL));
+        check(p, 1);
+}
+
+static void test_appended(void **state)
+{
+        struct sluice_pipeline *p = t_new(NULL);
+
+        (void)state;
+        t_make(t_path("a"), 100000);
+        t_ok(sluice_add_file(p, t_path("a"), NULL));
+        t_ok(sluice_add_command(p, T_ARGV("cat"), NULL));
+        t_ok(sluice_add_file(p, t_path("a"), T_FILE(.flags = SLUICE_FILE_APPEND)));
+        check(p, 2);
+}
+
+static void test_by_fd(void **state)
+{
+        struct sluice_pipeline *p = t_new(NULL);
+        int fd;
+
+        (void)state;
+        t_make(t_path("a"), 100000);
+        fd = open(t_path("a"), O_WRONLY | O_CLOEXEC);
+        t_ok(sluice_add_file(p, t_path("a"), NULL));
+        t_ok(sluice_add_fd(p, fd, SLUICE_OWN));
+        check(p, 1);
+}
+
+static void test_same_pipe(void **state)
+{
+        struct sluice_pipeline *p = t_new(NULL);
+        int fds[2];
+
+        (void)state;
+        t_pipe(fds);
+        t_make(t_path("a"), 100000);
+        t_ok(sluice_add_fd(p, fds[0], SLUICE_OWN));
+        t_ok(sluice_add_fd(p, fds[1], SLUICE_OWN));
+        check(p, 1);
+}
+
+/* The whole file is replaced in the end: nothing is overwritten while it is read. */
+static void test_atomic_is_allowed(void **state)
+{
+        struct sluice_pipeline *p = t_new(NULL);
+
+        (void)state;
+        t_make(t_path("a"), 100000);
+        t_ok(sluice_add_file(p, t_path("a"), NULL));
+        t_ok(sluice_add_command(p, T_ARGV("cat"), NULL));
+        t_ok(sluice_add_file(p, t_path("a"), T_FILE(.flags = SLUICE_FILE_ATOMIC)));
+        t_chain(p);
+        t_run_free(p, 0);
+        t_check_file(t_path("a"), 100000, 0);
+        assert_int_equal(t_files(), 1);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                T_TEST(test_itself), T_TEST(test_through_a_command), T_TEST(test_by_another_name),   T_TEST(test_appended),
+                T_TEST(test_by_fd),  T_TEST(test_same_pipe),         T_TEST(test_atomic_is_allowed),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
