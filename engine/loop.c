@@ -37,6 +37,7 @@ int sluice_loop_new(struct sluice_loop **ret, const struct sluice_loop_options *
         list_init(&l->ready);
         list_init(&l->advance);
         list_init(&l->posts);
+        list_init(&l->later);
         pthread_mutex_init(&l->posts_lock, NULL);
         *ret = l;
         return 0;
@@ -58,6 +59,19 @@ void sluice_loop_free(struct sluice_loop *l)
         free(l);
 }
 
+/* Work made between turns: only the host's next turn would find it. */
+static void tell_host(struct sluice_loop *l)
+{
+        if (l->watched && !l->in_turn)
+                backend_wake(l->backend);
+}
+
+void loop_later(struct sluice_loop *l, struct later *later)
+{
+        list_push(&l->later, &later->node);
+        tell_host(l);
+}
+
 bool loop_exclusive(const struct sluice_loop *l)
 {
         return l->backend->exclusive;
@@ -74,13 +88,6 @@ int loop_check_thread(struct sluice_loop *l)
         if (l->pid != getpid())
                 return -ECHILD;
         return pthread_equal(l->thread, pthread_self()) ? 0 : -EXDEV;
-}
-
-/* Work made between turns: only the host's next turn would find it. */
-static void tell_host(struct sluice_loop *l)
-{
-        if (l->watched && !l->in_turn)
-                backend_wake(l->backend);
 }
 
 void loop_ready(struct sluice_loop *l, struct link *link)
@@ -170,6 +177,12 @@ static bool advance_runs(struct sluice_loop *l)
                 run_advance(container_of(node, struct run, node));
                 any = true;
         }
+        while ((node = list_pop(&l->later))) {
+                struct later *later = container_of(node, struct later, node);
+
+                later->fn(later);
+                any = true;
+        }
         return any;
 }
 
@@ -201,7 +214,7 @@ static bool posts_waiting(struct sluice_loop *l)
 
 static bool work_left(struct sluice_loop *l)
 {
-        return !list_empty(&l->ready) || !list_empty(&l->advance) || posts_waiting(l);
+        return !list_empty(&l->ready) || !list_empty(&l->advance) || !list_empty(&l->later) || posts_waiting(l);
 }
 
 int sluice_loop_turn(struct sluice_loop *l, int timeout_ms)

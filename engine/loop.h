@@ -20,6 +20,7 @@ struct sluice_loop {
         struct buffers buffers;
         struct list ready;   /* struct link: have work and budget */
         struct list advance; /* struct run: something of theirs changed */
+        struct list later;   /* struct later */
         unsigned runs;       /* alive on this loop */
         bool bound, in_turn;
         bool watched; /* a host polls its fd: it must be told of work that no completion tells of */
@@ -34,6 +35,13 @@ struct sluice_loop {
 
 struct link;
 struct run;
+
+/* What is done once nothing of a turn is on the stack any more: freeing what a callback was called from. */
+struct later {
+        struct list node;
+        void (*fn)(struct later *l);
+};
+void loop_later(struct sluice_loop *l, struct later *later);
 
 /* The link is stepped in this turn or the next. */
 void loop_ready(struct sluice_loop *l, struct link *link);

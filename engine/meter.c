@@ -6,12 +6,13 @@
 
 void meter_read(struct run_link *l)
 {
-        struct backend *b = l->run->loop->backend;
         struct fd_info info;
+        struct backend *b;
         uint64_t at;
 
-        if (!l->meter || l->run->phase == RUN_DONE)
+        if (!l->meter || l->run->phase == RUN_DONE) /* the loop of a run that is over may be gone */
                 return;
+        b = l->run->loop->backend;
         if (b->ops->inspect(b, l->meter->fd, &info) < 0 || info.position < 0)
                 return;
         /* A program that reads with pread() or copy_file_range() leaves the position behind: while it runs the number

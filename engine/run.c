@@ -271,6 +271,8 @@ static void take_counts(struct run *r)
 
 static void finish(struct run *r)
 {
+        bool own;
+
         r->phase = RUN_DONE;
         list_unlink(&r->node);
         for (size_t i = 0; i < r->plan->stages_nr; i++) {
@@ -302,9 +304,11 @@ static void finish(struct run *r)
         r->loop->runs--;
         if (r->plan->opt.cancel)
                 sluice_cancel_unref(r->plan->opt.cancel);
+        /* The callback may free the pipeline, and this run with it. */
+        own = r->free_when_done;
         if (r->done)
                 r->done(r->arg, r->result);
-        if (r->free_when_done)
+        if (own)
                 run_free(r);
 }
 

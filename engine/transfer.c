@@ -12,6 +12,7 @@
 
 struct transfer {
         struct link link;
+        struct later later;
         struct sluice_loop *loop;
         struct op *deadline, *cancel;
         struct slot *cancel_slot;
@@ -21,20 +22,26 @@ struct transfer {
         void *arg;
 };
 
-static void finish_if_idle(struct transfer *t)
+/* Not from inside the link's own code, which still stands on it. */
+static void finish(struct later *later)
 {
+        struct transfer *t = container_of(later, struct transfer, later);
         sluice_transfer_fn *done = t->done;
         void *arg = t->arg;
         int64_t result = t->timed_out ? -ETIMEDOUT : t->link.result < 0 ? t->link.result : (int64_t)t->link.counts.delivered;
 
-        if (!t->ended || t->deadline || t->cancel)
-                return;
         t->loop->runs--;
         slot_unref(t->cancel_slot);
         if (t->token)
                 sluice_cancel_unref(t->token);
         free(t);
         done(arg, result);
+}
+
+static void finish_if_idle(struct transfer *t)
+{
+        if (t->ended && !t->deadline && !t->cancel)
+                loop_later(t->loop, &t->later);
 }
 
 static void ended(struct link *l)
@@ -173,6 +180,7 @@ int sluice_transfer(struct sluice_loop *l, const struct sluice_transfer *opt, sl
         t->loop = l;
         t->done = done;
         t->arg = arg;
+        t->later.fn = finish;
         link_init(&t->link, l, &hooks, t, 0);
         r = take_end(l, &t->link.source, opt->from, &from);
         r = r < 0 ? r : take_end(l, &t->link.sink, opt->to, &to);
