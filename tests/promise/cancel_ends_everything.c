@@ -14,11 +14,14 @@ static void fire(void *arg)
 
 static void on_signal(int signal)
 {
+        int saved = errno;
+
         (void)signal;
         errno = 42;
         sluice_cancel_fire(token);
         if (errno != 42)
                 _exit(99);
+        errno = saved;
 }
 
 static struct sluice_pipeline *endless(const char *address)

@@ -229,8 +229,8 @@ int t_end(void **state)
 
 const char *t_path(const char *name)
 {
-        static char paths[PATHS][160];
-        static unsigned next;
+        static _Thread_local char paths[PATHS][160];
+        static _Thread_local unsigned next;
         char *p = paths[next++ % PATHS];
 
         snprintf(p, sizeof(paths[0]), "%s/%s", before.directory, name);
