@@ -109,29 +109,35 @@ void loop_advance(struct sluice_loop *l, struct run *run)
         tell_host(l);
 }
 
-/* An inline splice onto a pipe without a reader raises SIGPIPE, and splice has no MSG_NOSIGNAL. The host's disposition
- * is not ours to change: the signal is blocked for the turn, and one that was not pending before is taken away. */
-static void sigpipe_hold(struct sluice_loop *l)
-{
-        sigset_t pipe_only, pending;
+/* An inline splice onto a pipe without a reader raises SIGPIPE, and splice has no MSG_NOSIGNAL; one that would exceed
+ * RLIMIT_FSIZE raises SIGXFSZ. The host's dispositions are not ours to change: both are blocked for the turn, and one
+ * that was not pending before is taken away. */
+static const int held[] = { SIGPIPE, SIGXFSZ };
+enum { HELD = sizeof(held) / sizeof(held[0]) };
 
-        sigemptyset(&pipe_only);
-        sigaddset(&pipe_only, SIGPIPE);
-        pthread_sigmask(SIG_BLOCK, &pipe_only, &l->old_mask);
+static void signals_hold(struct sluice_loop *l)
+{
+        sigset_t ours, pending;
+
+        sigemptyset(&ours);
+        for (int i = 0; i < HELD; i++)
+                sigaddset(&ours, held[i]);
+        pthread_sigmask(SIG_BLOCK, &ours, &l->old_mask);
         sigpending(&pending);
-        l->sigpipe_was_pending = sigismember(&pending, SIGPIPE);
+        l->were_pending = pending;
 }
 
-static void sigpipe_release(struct sluice_loop *l)
+static void signals_release(struct sluice_loop *l)
 {
         const struct timespec now = { 0 };
-        sigset_t pipe_only;
+        sigset_t raised;
 
-        sigemptyset(&pipe_only);
-        sigaddset(&pipe_only, SIGPIPE);
-        if (!l->sigpipe_was_pending)
-                while (sigtimedwait(&pipe_only, NULL, &now) < 0 && errno == EINTR)
-                        continue;
+        sigemptyset(&raised);
+        for (int i = 0; i < HELD; i++)
+                if (!sigismember(&l->were_pending, held[i]))
+                        sigaddset(&raised, held[i]);
+        while (sigtimedwait(&raised, NULL, &now) > 0 || errno == EINTR)
+                continue;
         pthread_sigmask(SIG_SETMASK, &l->old_mask, NULL);
 }
 
@@ -217,7 +223,7 @@ static bool work_left(struct sluice_loop *l)
         return !list_empty(&l->ready) || !list_empty(&l->advance) || !list_empty(&l->later) || posts_waiting(l);
 }
 
-int sluice_loop_turn(struct sluice_loop *l, int timeout_ms)
+static int turn(struct sluice_loop *l, int timeout_ms)
 {
         int r = loop_check_thread(l);
         struct list done;
@@ -228,7 +234,7 @@ int sluice_loop_turn(struct sluice_loop *l, int timeout_ms)
         if (l->in_turn)
                 return -EDEADLK;
         l->in_turn = true;
-        sigpipe_hold(l);
+        signals_hold(l);
         list_init(&done);
         any = run_posts(l);
         any |= step_links(l);
@@ -236,11 +242,20 @@ int sluice_loop_turn(struct sluice_loop *l, int timeout_ms)
         r = backend_wait(l->backend, &done, work_left(l) || any ? 0 : timeout_ms < 0 ? -1 : timeout_ms * INT64_C(1000000));
         any |= dispatch(&done);
         any |= advance_runs(l);
-        sigpipe_release(l);
+        signals_release(l);
         l->in_turn = false;
         if (work_left(l) || backend_has_work(l->backend))
                 tell_host(l);
         return r < 0 ? r : any;
+}
+
+/* errno is the host's: everything in here answers by its return value. */
+int sluice_loop_turn(struct sluice_loop *l, int timeout_ms)
+{
+        int saved = errno, r = turn(l, timeout_ms);
+
+        errno = saved;
+        return r;
 }
 
 int sluice_loop_fd(struct sluice_loop *l)

@@ -26,8 +26,7 @@ struct sluice_loop {
         bool watched; /* a host polls its fd: it must be told of work that no completion tells of */
         pthread_t thread;
         pid_t pid;
-        bool sigpipe_was_pending;
-        sigset_t old_mask;
+        sigset_t old_mask, were_pending;
 
         pthread_mutex_t posts_lock; /* the one thing other threads touch */
         struct list posts;

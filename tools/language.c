@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,15 +105,18 @@ static int read_single_quoted(struct parser *p, struct word *w)
         return 0;
 }
 
+/* Inside double quotes a backslash is special before $ ` " \ and newline only (POSIX sh 2.2.3); before a newline both
+ * are nothing at all. */
 static int read_double_quoted(struct parser *p, struct word *w)
 {
         size_t begin = p->at++;
 
         while (p->text[p->at] && p->text[p->at] != '"') {
-                /* Inside double quotes a backslash is special before $ ` " \ and newline only (POSIX sh 2.2.3). */
-                if (p->text[p->at] == '\\' && p->text[p->at + 1] && strchr("$`\"\\\n", p->text[p->at + 1]))
-                        p->at++;
-                word_add(w, p->text[p->at], 1, p->at);
+                bool escaped = p->text[p->at] == '\\' && p->text[p->at + 1] && strchr("$`\"\\\n", p->text[p->at + 1]);
+
+                p->at += escaped;
+                if (!escaped || p->text[p->at] != '\n')
+                        word_add(w, p->text[p->at], 1, p->at);
                 p->at++;
         }
         if (!p->text[p->at])

@@ -74,7 +74,7 @@ static void help(void)
              "'sluice SUBCOMMAND --help' has each one's options, 'man sluice' the rest.");
 }
 
-int main(int argc, char **argv)
+static int dispatch(int argc, char **argv)
 {
         if (argc < 2)
                 return usage_error(NULL, "no subcommand");
@@ -90,4 +90,15 @@ int main(int argc, char **argv)
                 if (strcmp(subcommands[i].name, argv[1]) == 0)
                         return subcommands[i].main(argc - 1, argv + 1);
         return usage_error(NULL, "no subcommand '%s'", argv[1]);
+}
+
+/* What we say ourselves counts too: a full disk behind stdout is no success. */
+int main(int argc, char **argv)
+{
+        int status = dispatch(argc, argv);
+
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return status;
+        fprintf(stderr, "sluice: standard output: %s\n", strerror(errno));
+        return status ? status : EXIT_STAGE;
 }

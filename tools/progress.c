@@ -157,7 +157,7 @@ void progress_tick(struct progress *g)
                 at = (size_t)snprintf(line, sizeof(line), "%s  %s/s (mean %s/s)", total, fast, mean);
                 at = add_share(line, at, sizeof(line), bytes, length, g->rate);
                 slow = slowest(g, seconds);
-                if (slow && at + strlen(slow) + 12 < (size_t)columns())   /* whole or not at all */
+                if (slow && at + strlen(slow) + 12 < (size_t)columns()) /* whole or not at all */
                         snprintf(line + at, sizeof(line) - at, "  slowest: %s", slow);
         }
         g->last = now;

@@ -8,6 +8,8 @@
 #include "language.h"
 #include "tools.h"
 
+enum { ASKED_FOR_HELP = -1 };
+
 struct run_options {
         struct sluice_options pipeline;
         bool json, verbose;
@@ -91,7 +93,7 @@ static int read_options(int argc, char **argv, struct run_options *o)
                         break;
                 case 'h':
                         help();
-                        exit(EXIT_OK);
+                        return ASKED_FOR_HELP;
                 case ':':
                         r = usage_error("run", "option '%s' needs a value", argv[optind - 1]);
                         break;
@@ -236,7 +238,7 @@ int run_main(int argc, char **argv)
         int r = read_options(argc, argv, &o);
 
         if (r)
-                return r;
+                return r == ASKED_FOR_HELP ? EXIT_OK : r;
         r = sluice_cancel_new(&o.pipeline.cancel);
         if (r == 0)
                 r = sluice_pipeline_new(&p, &o.pipeline);
@@ -247,7 +249,5 @@ int run_main(int argc, char **argv)
         r = run_pipeline(p, o.pipeline.cancel, &o);
         sluice_pipeline_free(p);
         sluice_cancel_unref(o.pipeline.cancel);
-        if (fflush(stdout) != 0 && r == 0)
-                r = EXIT_STAGE;
         return r;
 }

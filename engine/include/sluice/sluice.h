@@ -11,7 +11,7 @@
  * Conventions, true everywhere: int functions return >= 0 or a negative errno and leave errno alone. A call that fails
  * has changed nothing, taken nothing over and written no *ret. A struct that begins with `size` grows only at its tail;
  * 0 is every field's default. Nothing happens behind the host's back: no signal disposition, environment variable or
- * global of the host is changed; SIGPIPE is blocked on the loop's thread for the length of a turn.
+ * global of the host is changed; SIGPIPE and SIGXFSZ are blocked on the loop's thread for a turn.
  *
  * Threads: an object is used by one thread at a time; a loop by the thread of its first turn (-EXDEV from another,
  * -ECHILD after fork). sluice_cancel_fire() and sluice_loop_post() may be called from any thread, the first from a

@@ -1,0 +1,170 @@
+# Promises: at a prompt a pipeline is a job like any: keys reach it, Ctrl-C ends it with 130, Ctrl-Z stops it and fg goes
+# on with it, end of file ends it; and the prompt has its terminal back, as it was.
+. "$(dirname "$0")/lib.sh"
+command -v python3 >/dev/null || skip 'no python3'
+
+cat >"$ROOT/session.py" <<'PY'
+import os, pty, re, select, sys, time
+
+sluice, bad = os.environ['SLUICE'], []
+pid, fd = pty.fork()
+if pid == 0:
+    os.environ.update(PS1='READY> ', PS2='', TERM='dumb', HISTFILE='/dev/null')
+    os.execlp('bash', 'bash', '--norc', '--noprofile', '--noediting', '-i')
+seen = ''
+
+
+def expect(pattern, what, seconds=20):
+    """Reads until the pattern is there; what stands before and in it is used up."""
+    global seen
+    end = time.monotonic() + seconds
+    while True:
+        m = re.search(pattern, seen)
+        if m:
+            before, seen = seen[:m.end()], seen[m.end():]
+            return before
+        left = end - time.monotonic()
+        if left <= 0 or not select.select([fd], [], [], left)[0]:
+            bad.append('%s: waited for %r, got %r' % (what, pattern, seen[-300:]))
+            return None
+        try:
+            seen += os.read(fd, 4096).decode(errors='replace')
+        except OSError:
+            bad.append('%s: the session is over; got %r' % (what, seen[-300:]))
+            return None
+
+
+def keys(text):
+    os.write(fd, text.encode())
+
+
+def prompt(what):
+    return expect('READY> ', what)
+
+
+def status(want, what):
+    keys('echo "status=$?"\n')
+    got = expect(r'status=(\d+)\r\n', what)
+    if got is not None and not got.endswith('status=%d\r\n' % want):
+        bad.append('%s: %s, not %d' % (what, got[-12:].strip(), want))
+    prompt(what)
+
+
+def children(of):
+    try:
+        return [int(p) for t in os.listdir('/proc/%d/task' % of) for p in open('/proc/%d/task/%s/children' % (of, t)).read().split()]
+    except OSError:
+        return []
+
+
+def started(count, what):
+    """The job under the shell has `count` commands, and they run."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        jobs = children(pid)
+        if jobs and len(children(jobs[-1])) == count:
+            names = [os.readlink('/proc/%d/exe' % c) for c in children(jobs[-1]) if os.path.exists('/proc/%d/exe' % c)]
+            if count == len([n for n in names if n != os.path.realpath(sluice)]):
+                return
+        time.sleep(0.02)
+    bad.append('%s: %d commands are not running' % (what, count))
+
+
+def stopped(what):
+    expect(r'Stopped', what)
+    prompt(what)
+
+
+prompt('start')
+keys('stty -g\n')
+before = expect(r'[0-9a-f:]{40,}\r\n', 'stty')
+prompt('stty')
+
+# name, pipeline, commands; whether it reads the terminal.
+for pipeline, count, reads in (('- | cat', 1, True), ('cat', 1, True), ('cat | cat', 2, True), ('- | cat | -', 1, True), ('- | -', 0, True),
+                               ('sleep 500 | cat', 2, False), ('zero: | null:', 0, False), ('zero: | cat | null:', 1, False)):
+    run = "'%s' run --no-progress '%s'\n" % (sluice, pipeline)
+
+    def begin(what):
+        keys(run)
+        expect(r'run --no-progress [^\n]*\n', what)
+        if reads:
+            keys('one\n')
+            expect(r'one\r\none\r\n', what)
+        else:
+            started(count, what)
+
+    if reads:
+        what = pipeline + ', end of file'
+        begin(what)
+        keys('two\n')
+        expect(r'two\r\ntwo\r\n', what)
+        keys('\x04')
+        prompt(what)
+        status(0, what)
+
+    what = pipeline + ', Ctrl-C'
+    begin(what)
+    keys('\x03')
+    prompt(what)
+    status(130, what)
+
+    what = pipeline + ', Ctrl-Z'
+    begin(what)
+    keys('\x1a')
+    stopped(what)
+    keys('fg\n')
+    expect(r'run --no-progress [^\n]*\n', what)
+    if reads:
+        keys('three\n')
+        expect(r'three\r\nthree\r\n', what + ', fg')
+    # Again, and then to its end.
+    keys('\x1a')
+    stopped(what + ', again')
+    keys('fg\n')
+    expect(r'run --no-progress [^\n]*\n', what)
+    if reads:
+        keys('four\n')
+        expect(r'four\r\nfour\r\n', what + ', fg again')
+        keys('\x04')
+        prompt(what)
+        status(0, what + ', fg, end of file')
+    else:
+        keys('\x03')
+        prompt(what)
+        status(130, what + ', fg, Ctrl-C')
+    if bad:
+        break
+
+if not bad:
+    # In the background, and killed by the shell while it is stopped.
+    keys("'%s' run 'sleep 500 | cat' &\n" % sluice)
+    prompt('background')
+    keys('kill %1; wait %1\n')
+    prompt('kill')
+    status(143, 'kill %1')
+    keys("'%s' run 'cat | cat'\n" % sluice)
+    started(2, 'stopped, kill')
+    keys('\x1a')
+    stopped('stopped, kill')
+    keys('kill %1; fg\n')
+    expect(r'\n', 'fg')
+    prompt('stopped, kill')
+    keys('stty -g\n')
+    after = expect(r'[0-9a-f:]{40,}\r\n', 'stty')
+    prompt('stty')
+    if before and after and before.split()[-1] != after.split()[-1]:
+        bad.append('the terminal is not as it was: %s, %s' % (before.split()[-1], after.split()[-1]))
+    keys('exit 0\n')
+    expect('exit', 'exit')
+else:
+    os.close(fd)
+    os.kill(pid, 9)
+for line in bad:
+    print(line)
+sys.exit(bool(bad))
+PY
+timeout -s KILL 100 python3 "$ROOT/session.py" >"$OUT" 2>"$ERR" || fail "$(cat "$OUT" "$ERR")"
+for pid in $([ "$fails" = 0 ] || marked_processes); do
+        kill -KILL "$pid" 2>/dev/null        # what a broken session left is told of already
+done
