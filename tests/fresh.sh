@@ -91,6 +91,7 @@ inside()
                 chroot "$root" /bin/bash -c "$1"
 }
 
+chmod 755 "$root"        # it is "/" to everybody in there
 started=$SECONDS
 keyring=()
 [[ ! -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || keyring=(--keyring=/usr/share/keyrings/debian-archive-keyring.gpg)
@@ -106,12 +107,12 @@ mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 
-git clone -q --no-hardlinks "$source" "$root/root/sluice"
+git clone -q --no-hardlinks "$source" "$root/sluice"
 failed=0
 for word in "${words[@]}"; do
-        [[ -x $root/root/sluice/tools/$word ]] || { say "there is no tools/$word in the committed tree"; failed=1; continue; }
+        [[ -x $root/sluice/tools/$word ]] || { say "there is no tools/$word in the committed tree"; failed=1; continue; }
         started=$SECONDS
-        if inside "cd /root/sluice && tools/$word"; then
+        if inside "cd /sluice && tools/$word"; then
                 say "tools/$word passed after $((SECONDS - started)) s"
         else
                 say "tools/$word FAILED after $((SECONDS - started)) s"

@@ -111,35 +111,39 @@ static void stop_self(int signal)
         sigaction(signal, &old, NULL);
 }
 
+/* The job stops as a whole and, when it is continued in the foreground, its commands have the terminal again. */
+static void stop_job(pid_t group, int signal, bool wants_terminal)
+{
+        if (handed)
+                give_terminal(getpgrp());
+        stop_self(signal);
+        handed = wants_terminal && tcgetpgrp(terminal) == getpgrp();
+        if (handed)
+                give_terminal(group);
+        if (group > 0)
+                kill(-group, SIGCONT);
+}
+
 /* A command was stopped by the terminal: the job stops with it. What stopped for want of the terminal (started with
  * "&", then brought to the front) is given it when we are continued in the foreground. */
 static void follow_stop(const struct sluice_pipeline *p, pid_t group)
 {
         siginfo_t info = { 0 };
-        bool wants;
 
         if (waitid(P_PGID, (id_t)group, &info, WSTOPPED | WNOHANG) < 0 || info.si_pid == 0)
                 return;
         handed |= sluice_pipeline_has_terminal(p);
-        wants = handed || info.si_status == SIGTTIN || info.si_status == SIGTTOU;
         if (terminal < 0)
                 terminal = open("/dev/tty", O_RDWR | O_CLOEXEC);
-        if (handed)
-                give_terminal(getpgrp());
-        stop_self(info.si_status == SIGSTOP ? SIGSTOP : SIGTSTP);
-        handed = wants && tcgetpgrp(terminal) == getpgrp();
-        if (handed)
-                give_terminal(group);
-        kill(-group, SIGCONT);
+        stop_job(group, info.si_status == SIGSTOP ? SIGSTOP : SIGTSTP,
+                 handed || info.si_status == SIGTTIN || info.si_status == SIGTTOU);
 }
 
 static void pass_stop(pid_t group)
 {
         if (group > 0)
                 kill(-group, SIGTSTP);
-        stop_self(SIGTSTP);
-        if (group > 0)
-                kill(-group, SIGCONT);
+        stop_job(group, SIGTSTP, handed);
 }
 
 void job_step(const struct sluice_pipeline *p)

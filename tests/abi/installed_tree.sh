@@ -105,7 +105,7 @@ foreach(kind sluice sluice_static)
         target_link_libraries(cxx-${kind} PRIVATE sluice::${kind})
 endforeach()
 PROJECT
-if cmake -S project -B built -DCMAKE_PREFIX_PATH="$prefix" >log 2>&1 && cmake --build built >>log 2>&1; then
+if cmake -G Ninja -S project -B built -DCMAKE_PREFIX_PATH="$prefix" >log 2>&1 && cmake --build built >>log 2>&1; then
         for program in c-sluice cxx-sluice c-sluice_static cxx-sluice_static; do
                 works "./built/$program"
         done

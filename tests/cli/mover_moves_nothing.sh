@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 [ -z "$SANITIZE" ] || skip 'strace of a sanitizer build'
 command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null || skip 'no strace'
-command -v python3 >/dev/null || skip 'no python3'
+python3 -c 'import json, re' 2>/dev/null || skip 'no python3 with json'
 squeeze='zstd -c'
 command -v zstd >/dev/null || squeeze='gzip -c'
 

@@ -1,7 +1,7 @@
 # Promises: at a prompt a pipeline is a job like any: keys reach it, Ctrl-C ends it with 130, Ctrl-Z stops it and fg goes
 # on with it, end of file ends it; and the prompt has its terminal back, as it was.
 . "$(dirname "$0")/lib.sh"
-command -v python3 >/dev/null || skip 'no python3'
+python3 -c 'import pty, re, select' 2>/dev/null || skip 'no python3 with pty'
 
 cat >"$ROOT/session.py" <<'PY'
 import os, pty, re, select, sys, time
@@ -75,6 +75,16 @@ def stopped(what):
     prompt(what)
 
 
+def foreground(what):
+    """The shell has handed the terminal over: keys no longer reach it."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        if os.tcgetpgrp(fd) != pid:
+            return
+        time.sleep(0.01)
+    bad.append(what + ': the shell keeps the terminal')
+
+
 prompt('start')
 keys('stty -g\n')
 before = expect(r'[0-9a-f:]{40,}\r\n', 'stty')
@@ -93,6 +103,7 @@ for pipeline, count, reads in (('- | cat', 1, True), ('cat', 1, True), ('cat | c
             expect(r'one\r\none\r\n', what)
         else:
             started(count, what)
+            foreground(what)
 
     if reads:
         what = pipeline + ', end of file'
@@ -115,6 +126,7 @@ for pipeline, count, reads in (('- | cat', 1, True), ('cat', 1, True), ('cat | c
     stopped(what)
     keys('fg\n')
     expect(r'run --no-progress [^\n]*\n', what)
+    foreground(what)
     if reads:
         keys('three\n')
         expect(r'three\r\nthree\r\n', what + ', fg')
@@ -123,6 +135,7 @@ for pipeline, count, reads in (('- | cat', 1, True), ('cat', 1, True), ('cat | c
     stopped(what + ', again')
     keys('fg\n')
     expect(r'run --no-progress [^\n]*\n', what)
+    foreground(what)
     if reads:
         keys('four\n')
         expect(r'four\r\nfour\r\n', what + ', fg again')
