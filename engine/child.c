@@ -131,11 +131,32 @@ static void stderr_arm(struct sluice_ctx *c)
         backend_submit(backend_of(c->run), op);
 }
 
+/* What to do with the bytes just read. True: read on at once. */
+static bool stderr_took(struct sluice_ctx *c, struct buffer *buffer, size_t bytes)
+{
+        struct child *ch = &c->child;
+
+        tail_add(ch, buffer->data, bytes);
+        if (c->run->plan->opt.flags & SLUICE_STDERR_FORWARD && stderr_forward(c, buffer, bytes))
+                return false;
+        if (ch->state != CHILD_EXITED) {
+                stderr_arm(c);
+                return false;
+        }
+        /* The command is gone: only what it left in the pipe is waited for, never what a grandchild that holds the pipe
+         * open may still say. */
+        ch->late_bytes += bytes;
+        if (ch->late_bytes <= STDERR_LATE_BYTES)
+                return true;
+        stderr_close(c);
+        return false;
+}
+
 static void stderr_pump(struct sluice_ctx *c)
 {
         struct backend *b = backend_of(c->run);
         struct buffer *buffer;
-        ssize_t n;
+        bool again = true;
 
         if (!c->child.stderr_read || c->child.stderr_op)
                 return;
@@ -144,18 +165,16 @@ static void stderr_pump(struct sluice_ctx *c)
                 stderr_close(c);
                 return;
         }
-        n = b->ops->try_read(b, c->child.stderr_read, buffer->data, 16384);
-        if (n > 0) {
-                tail_add(&c->child, buffer->data, (size_t)n);
-                if (!(c->run->plan->opt.flags & SLUICE_STDERR_FORWARD) || !stderr_forward(c, buffer, (size_t)n))
+        while (again) {
+                ssize_t n = b->ops->try_read(b, c->child.stderr_read, buffer->data, 16384);
+
+                again = n == -EINTR;
+                if (n > 0)
+                        again = stderr_took(c, buffer, (size_t)n);
+                else if (n == -EAGAIN && c->child.state != CHILD_EXITED)
                         stderr_arm(c);
-        } else if (n == -EAGAIN && c->child.state != CHILD_EXITED) {
-                stderr_arm(c);
-        } else if (n != -EINTR) {
-                /* Its end, or the command has: a grandchild that still holds the pipe open keeps nobody waiting. */
-                stderr_close(c);
-        } else {
-                stderr_arm(c);
+                else if (!again)
+                        stderr_close(c); /* its end, or the command's */
         }
         buffer_unref(buffer);
 }

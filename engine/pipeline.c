@@ -64,6 +64,8 @@ void sluice_pipeline_free(struct sluice_pipeline *p)
                 }
                 while (p->run && is_running(p) && sluice_loop_turn(p->run->loop, -1) >= 0)
                         continue;
+                if (p->run && is_running(p)) /* its ring is gone, and with it whoever could say that it has let go */
+                        p->run = NULL;
         }
         run_free(p->run);
         plan_unref(p->plan);

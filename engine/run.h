@@ -30,7 +30,7 @@
 #include "plan.h"
 #include "spawn.h"
 
-enum { STDERR_TAIL_BYTES = 4096, NOTE_BYTES = 256, MESSAGE_BYTES = 512 };
+enum { STDERR_TAIL_BYTES = 4096, STDERR_LATE_BYTES = 1 << 20, NOTE_BYTES = 256, MESSAGE_BYTES = 512 };
 
 /* ---- failures ---- */
 
@@ -67,6 +67,7 @@ struct child {
         struct op *stderr_op;
         char *tail;          /* STDERR_TAIL_BYTES, a ring */
         uint64_t tail_bytes; /* ever said */
+        uint64_t late_bytes; /* read after it had exited */
 };
 
 /* ---- stages ---- */

@@ -50,6 +50,18 @@ static void end_small(void)
         }
         assert_return_code(rmdir(small.directory), errno);
         free((void *)(uintptr_t)small.directory);
+        small.directory = NULL;
+}
+
+/* A test that failed halfway must not leave a file system mounted. */
+static int unmount_and_end(void **state)
+{
+        if (small.directory && small.error == ENOSPC)
+                umount2(small.directory, MNT_DETACH);
+        if (small.directory)
+                rmdir(small.directory);
+        small.directory = NULL;
+        return t_end(state);
 }
 
 static void fails(struct sluice_pipeline *p, unsigned flags, bool inferred)
@@ -132,13 +144,15 @@ static void test_position_is_given_back(void **state)
         }
 }
 
+#define SMALL(f) cmocka_unit_test_setup_teardown(f, t_begin, unmount_and_end)
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                T_TEST(test_engine_writes),
-                T_TEST(test_engine_writes_a_pipe),
-                T_TEST(test_command_writes),
-                T_TEST(test_position_is_given_back),
+                SMALL(test_engine_writes),
+                SMALL(test_engine_writes_a_pipe),
+                SMALL(test_command_writes),
+                SMALL(test_position_is_given_back),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

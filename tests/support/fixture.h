@@ -44,7 +44,7 @@ long t_rss_kib(void);
 
 /* ---- files ---- */
 
-/* A path in the test's own directory; eight are valid at a time. */
+/* A path in the test's own directory; eight are valid at a time in each thread, until it ends. */
 const char *t_path(const char *name);
 int t_files(void); /* names in that directory */
 uint8_t t_byte(uint64_t offset);
