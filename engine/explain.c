@@ -46,6 +46,8 @@ static int afterwards(const struct run_link *l, char *buf, size_t cap)
         int n = 0;
 
         buf[0] = '\0';
+        if (l->mode == SLUICE_LINK_PIPE && l->process_pipe_bytes == 0)
+                return 0; /* it did not come to that */
         if (l->mode == SLUICE_LINK_PIPE) {
                 size_words(l->process_pipe_bytes, pipe, sizeof(pipe));
                 return snprintf(buf, cap, "; a %s pipe%s", pipe,

