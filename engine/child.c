@@ -423,6 +423,9 @@ void children_reap(struct run *r)
 {
         struct backend *b = backend_of(r);
 
+        if (r->terminal_fd >= 0 && r->group > 0) /* while the unreaped leader keeps the group's number from being reused */
+                terminal_take_back(r->terminal_fd, r->group);
+
         for (size_t i = 0; i < r->plan->stages_nr; i++) {
                 struct child *ch = &r->stages[i].child;
                 struct child_status status;
@@ -432,8 +435,6 @@ void children_reap(struct run *r)
                         ch->reaped = true;
                 }
         }
-        if (r->terminal_fd >= 0)
-                terminal_give(r->terminal_fd, getpgrp());
         r->group = 0;
 }
 

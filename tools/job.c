@@ -15,6 +15,7 @@
 static struct sluice_loop *loop;
 static struct sluice_cancel *cancel;
 static int terminal = -1;
+static pid_t handed_to;
 static bool handed; /* a command has the terminal from us */
 static volatile sig_atomic_t ended_by, child_changed, stop_asked, ends_seen;
 
@@ -80,12 +81,19 @@ static void give_terminal(pid_t group)
         sigprocmask(SIG_SETMASK, &saved, NULL);
 }
 
+/* Only from our own commands: a shell that has it by now keeps it. */
+static void take_terminal_back(void)
+{
+        if (handed && terminal >= 0 && tcgetpgrp(terminal) == handed_to)
+                give_terminal(getpgrp());
+        handed = false;
+}
+
 void job_end(void)
 {
         static const int ours[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGTSTP };
 
-        if (handed)
-                give_terminal(getpgrp());
+        take_terminal_back();
         if (terminal >= 0)
                 close(terminal);
         for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
@@ -111,13 +119,14 @@ static void stop_self(int signal)
         sigaction(signal, &old, NULL);
 }
 
-/* The job stops as a whole and, when it is continued in the foreground, its commands have the terminal again. */
+/* The job stops as a whole and, when it is continued in the foreground, its commands have the terminal again. Told to
+ * end meanwhile ("kill %1"), it has no use for it: in the background its readers would only stop once more. */
 static void stop_job(pid_t group, int signal, bool wants_terminal)
 {
-        if (handed)
-                give_terminal(getpgrp());
+        take_terminal_back();
         stop_self(signal);
-        handed = wants_terminal && tcgetpgrp(terminal) == getpgrp();
+        handed = wants_terminal && !ended_by && tcgetpgrp(terminal) == getpgrp();
+        handed_to = group;
         if (handed)
                 give_terminal(group);
         if (group > 0)
@@ -132,7 +141,14 @@ static void follow_stop(const struct sluice_pipeline *p, pid_t group)
 
         if (waitid(P_PGID, (id_t)group, &info, WSTOPPED | WNOHANG) < 0 || info.si_pid == 0)
                 return;
-        handed |= sluice_pipeline_has_terminal(p);
+        if (ended_by) { /* it is being ended: nothing of it may wait for a terminal */
+                kill(-group, SIGCONT);
+                return;
+        }
+        if (sluice_pipeline_has_terminal(p)) {
+                handed = true;
+                handed_to = group;
+        }
         if (terminal < 0)
                 terminal = open("/dev/tty", O_RDWR | O_CLOEXEC);
         stop_job(group, info.si_status == SIGSTOP ? SIGSTOP : SIGTSTP,

@@ -30,3 +30,9 @@ int terminal_give(int fd, pid_t group)
         pthread_sigmask(SIG_SETMASK, &old, NULL);
         return r;
 }
+
+void terminal_take_back(int fd, pid_t group)
+{
+        if (tcgetpgrp(fd) == group)
+                terminal_give(fd, getpgrp());
+}

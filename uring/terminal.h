@@ -8,5 +8,7 @@
 int terminal_open(void);
 /* Gives its foreground to a group, without being stopped for it (SIGTTOU). */
 int terminal_give(int fd, pid_t group);
+/* Takes it back for this process's group, but only from `group`: a shell that has it by now keeps it. */
+void terminal_take_back(int fd, pid_t group);
 
 #endif
