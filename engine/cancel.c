@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "syscalls.h"
+
 struct sluice_cancel {
         _Atomic unsigned refs;
         _Atomic int fired;
@@ -21,6 +23,8 @@ int sluice_cancel_new(struct sluice_cancel **ret)
         if (!c)
                 return -ENOMEM;
         c->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (c->fd >= 0)
+                c->fd = sys_above_stdio(c->fd);
         if (c->fd < 0) {
                 free(c);
                 return -EMFILE;

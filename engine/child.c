@@ -563,7 +563,7 @@ static void judge_child(struct run *r, struct sluice_ctx *c)
         f = failure_new(r, ended_by_pipe(&c->child) ? FAILURE_PIPE : FAILURE_COMMAND, c->index, -1, -ECHILD, "exit", "%s", "");
         if (f) {
                 f->stderr_tail = child_tail(&c->child);
-                if (f->stderr_tail)
+                if (f->stderr_tail && !(r->plan->opt.flags & SLUICE_STDERR_FORWARD)) /* else it has been said already */
                         last_line(f->stderr_tail, said, sizeof(said));
                 f->exit_status = s->known && !s->signal ? s->exit_status : -1;
                 f->signal = s->signal;

@@ -386,8 +386,8 @@ int sluice_ctx_sync(struct sluice_ctx *c, int fd, int data_only, sluice_then_fn 
 int sluice_ctx_flush(struct sluice_ctx *c, int fd, sluice_then_fn *then)
 {
         struct backend *b = backend_of(c);
-        struct op *op = call_op(c, OP_CLOSE, -1);
-        int copy = op ? b->ops->dup(b, fd) : -ENOMEM;
+        struct op *op = ctx_slot(c, fd) ? call_op(c, OP_CLOSE, -1) : NULL;
+        int copy = op ? b->ops->dup(b, fd) : ctx_slot(c, fd) ? -ENOMEM : -EBADF;
 
         if (copy < 0) {
                 if (op)

@@ -118,12 +118,20 @@ static void stage_commit(struct sluice_ctx *c)
                 sluice_ctx_committed(c, e);
 }
 
+/* A pipe that was handed to a process is that process's alone: the stage has nothing left to flush or shut down. */
+static bool was_given_away(const struct sluice_ctx *c)
+{
+        const struct run_link *l = &c->run->links[c->def->in_link];
+
+        return l->mode == SLUICE_LINK_DIRECT && l->words.in_kind == SLUICE_KIND_PIPE;
+}
+
 static void stage_drain(struct sluice_ctx *c)
 {
         int e = 0;
 
         c->state = STAGE_DRAINING;
-        if (c->def->ops->drained && c->def->in_link >= 0 && !stage_upstream_failed(c->run, c->index))
+        if (c->def->ops->drained && c->def->in_link >= 0 && !was_given_away(c) && !stage_upstream_failed(c->run, c->index))
                 e = c->def->ops->drained(c, c->self);
         if (e != -EINPROGRESS)
                 sluice_ctx_drained(c, e);

@@ -3,13 +3,14 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "tools.h"
 
 /* ---- words ---- */
 
@@ -353,6 +354,8 @@ static int add_dash(struct parser *p, const struct word *w, int first, int last)
                 return fail_at(p, p->words[1].begin, p->words[1].end - p->words[1].begin, "'-' takes no further words");
         if (!first && !last)
                 return fail_at(p, w->begin, 1, "'-' is standard input as the first stage or output as the last");
+        if (!standard_is_open(first ? STDIN_FILENO : STDOUT_FILENO))
+                return fail_at(p, w->begin, 1, "standard %s is closed", first ? "input" : "output");
         return add_standard(p, first ? STDIN_FILENO : STDOUT_FILENO);
 }
 
@@ -379,7 +382,7 @@ static int add_open_end(struct parser *p, int fd, size_t column, size_t width)
 {
         int stage;
 
-        if (fcntl(fd, F_GETFD) < 0)
+        if (!standard_is_open(fd))
                 return 0;
         stage = add_standard(p, fd);
         return stage < 0 ? stage : keep_stage(p, stage, column, width);

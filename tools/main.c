@@ -1,9 +1,11 @@
 /* tools/main.c: the sluice command: a table of subcommands. */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools.h"
 
@@ -23,6 +25,16 @@ int usage_error(const char *subcommand, const char *format, ...)
         va_end(args);
         fprintf(stderr, "\nTry 'sluice%s%s --help'.\n", subcommand ? " " : "", subcommand ? subcommand : "");
         return EXIT_USAGE;
+}
+
+int wrong_words(const char *subcommand, int nr, char **words)
+{
+        if (nr == 0)
+                return usage_error(subcommand, "no pipeline");
+        for (int i = 1; i < nr; i++)
+                if (words[i][0] == '-' && words[i][1])
+                        return usage_error(subcommand, "options come before the pipeline: '%s'", words[i]);
+        return usage_error(subcommand, "one pipeline, in quotes: the shell took yours apart");
 }
 
 bool is_pipeline(int argc, char **argv, int index)
@@ -74,10 +86,33 @@ static void help(void)
              "'sluice SUBCOMMAND --help' has each one's options, 'man sluice' the rest.");
 }
 
+static bool was_closed[3];
+
+bool standard_is_open(int fd)
+{
+        return !was_closed[fd];
+}
+
+/* Who starts us without standard streams would see our first files take their numbers. */
+static void occupy_standard_fds(void)
+{
+        for (int fd = 0; fd < 3; fd++) {
+                if (fcntl(fd, F_GETFD) >= 0)
+                        continue;
+                was_closed[fd] = true;
+                if (open("/dev/null", (fd == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC) < 0) /* takes the lowest number: this one */
+                        _exit(EXIT_STAGE);
+        }
+}
+
 static int dispatch(int argc, char **argv)
 {
         if (argc < 2)
                 return usage_error(NULL, "no subcommand");
+        if (strcmp(argv[1], "help") == 0 && argc > 2) {
+                argv[1] = argv[2];
+                argv[2] = (char *)"--help";
+        }
         if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
                 help();
                 return EXIT_OK;
@@ -95,7 +130,10 @@ static int dispatch(int argc, char **argv)
 /* What we say ourselves counts too: a full disk behind stdout is no success. */
 int main(int argc, char **argv)
 {
-        int status = dispatch(argc, argv);
+        int status;
+
+        occupy_standard_fds();
+        status = dispatch(argc, argv);
 
         if (fflush(stdout) == 0 && !ferror(stdout))
                 return status;

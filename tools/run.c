@@ -106,7 +106,7 @@ static int read_options(int argc, char **argv, struct run_options *o)
         if (r)
                 return r;
         if (argc - optind != 1)
-                return usage_error("run", argc == optind ? "no pipeline" : "one pipeline, in quotes: the shell took yours apart");
+                return wrong_words("run", argc - optind, argv + optind);
         o->text = argv[optind];
         if (o->pipeline.flags & SLUICE_FORBID_COPY && o->pipeline.driver == SLUICE_DRIVER_COPY)
                 return usage_error("run", "--forbid-copy and copying exclude each other");

@@ -28,8 +28,12 @@ int doctor_main(int argc, char **argv);
 
 /* "sluice: MESSAGE", and how to get help; returns EXIT_USAGE. */
 int usage_error(const char *subcommand, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Not one pipeline but `nr` words: says what is wrong with them; returns EXIT_USAGE. */
+int wrong_words(const char *subcommand, int nr, char **words);
 /* Whether the next word is a pipeline though it begins like an option: "- | cat". */
 bool is_pipeline(int argc, char **argv, int index);
+/* Whether this process was started with that standard stream. */
+bool standard_is_open(int fd);
 int size_text(unsigned long long bytes, char *buf, size_t cap);
 
 /* report.c: what happened, as a table for people and as JSON for programs */

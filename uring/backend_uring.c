@@ -626,9 +626,10 @@ int backend_uring_new(struct backend **ret, bool exclusive)
         if (!u)
                 return -ENOMEM;
         fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        fd = fd < 0 ? -errno : sys_above_stdio(fd);
         if (fd < 0) {
                 free(u);
-                return -errno;
+                return fd;
         }
         backend_init(&u->base, &uring_ops, exclusive);
         u->wake_fd = fd;

@@ -191,6 +191,21 @@ int sys_inspect(struct backend *b, int fd, struct fd_info *ret)
         return 0;
 }
 
+/* A host without standard streams gets 0, 1 or 2 for what it opens next; whoever then closes or replaces "its" stdin
+ * would close ours, and a child's fds are placed there. The fd is taken over; -errno closes it. */
+int sys_above_stdio(int fd)
+{
+        int high;
+
+        if (fd < 0 || fd > STDERR_FILENO)
+                return fd;
+        high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        if (high < 0)
+                high = -errno;
+        close(fd);
+        return high;
+}
+
 /* The size is asked for and then read back: a user over the quota gets 8 KiB and EPERM for more, or a part of it. */
 int sys_pipe(struct backend *b, int ret[2], size_t bytes, size_t *ret_bytes)
 {
@@ -199,6 +214,16 @@ int sys_pipe(struct backend *b, int ret[2], size_t bytes, size_t *ret_bytes)
         (void)b;
         if (pipe2(ret, O_CLOEXEC) < 0)
                 return -errno;
+        ret[0] = sys_above_stdio(ret[0]);
+        ret[1] = sys_above_stdio(ret[1]);
+        if (ret[0] < 0 || ret[1] < 0) {
+                int error = ret[0] < 0 ? ret[0] : ret[1];
+
+                for (int i = 0; i < 2; i++)
+                        if (ret[i] >= 0)
+                                close(ret[i]);
+                return error;
+        }
         while (fcntl(ret[1], F_SETPIPE_SZ, (int)bytes) < 0 && bytes > (64u << 10))
                 bytes /= 4;
         granted = fcntl(ret[1], F_GETPIPE_SZ);
@@ -233,15 +258,10 @@ void sys_close(struct backend *b, int fd)
 
 int sys_open_null(struct backend *b, bool write)
 {
-        int fd = open("/dev/null", (write ? O_WRONLY : O_RDONLY) | O_CLOEXEC), high;
+        int fd = open("/dev/null", (write ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
 
-        if (fd < 0)
-                return -errno;
-        if (fd >= 3)
-                return fd;
-        high = sys_dup(b, fd);
-        close(fd);
-        return high;
+        (void)b;
+        return fd < 0 ? -errno : sys_above_stdio(fd);
 }
 
 int sys_socket(struct backend *b, int family, int type)

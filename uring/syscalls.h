@@ -4,6 +4,8 @@
 
 #include "backend.h"
 
+/* Takes `fd` over and returns one above the standard streams, or -errno. */
+int sys_above_stdio(int fd);
 uint64_t sys_now_ns(struct backend *b);
 ssize_t sys_try_splice(struct backend *b, struct slot *in, int64_t offset_in, struct slot *out, int64_t offset_out, size_t bytes,
                        bool more);
