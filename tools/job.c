@@ -133,13 +133,33 @@ static void stop_job(pid_t group, int signal, bool wants_terminal)
                 kill(-group, SIGCONT);
 }
 
-/* A command was stopped by the terminal: the job stops with it. What stopped for want of the terminal (started with
+/* Whether every command that still runs is stopped, and by which signal. As a shell does, the job waits for all of them:
+ * one that has its SIGTSTP still before it may take the next line typed, which is the shell's. */
+static bool all_stopped(const struct sluice_pipeline *p, int *ret_signal)
+{
+        bool any = false;
+
+        for (int i = 0; i < sluice_pipeline_stages(p); i++) {
+                pid_t pid = sluice_pipeline_stage_pid(p, i);
+                siginfo_t info = { 0 };
+
+                if (pid <= 0)
+                        continue;
+                if (waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+                        return false;
+                any = true;
+                *ret_signal = info.si_status;
+        }
+        return any;
+}
+
+/* The commands were stopped by the terminal: the job stops with them. What stopped for want of the terminal (started with
  * "&", then brought to the front) is given it when we are continued in the foreground. */
 static void follow_stop(const struct sluice_pipeline *p, pid_t group)
 {
-        siginfo_t info = { 0 };
+        int by = 0;
 
-        if (waitid(P_PGID, (id_t)group, &info, WSTOPPED | WNOHANG) < 0 || info.si_pid == 0)
+        if (!all_stopped(p, &by))
                 return;
         if (ended_by) { /* it is being ended: nothing of it may wait for a terminal */
                 kill(-group, SIGCONT);
@@ -151,8 +171,7 @@ static void follow_stop(const struct sluice_pipeline *p, pid_t group)
         }
         if (terminal < 0)
                 terminal = open("/dev/tty", O_RDWR | O_CLOEXEC);
-        stop_job(group, info.si_status == SIGSTOP ? SIGSTOP : SIGTSTP,
-                 handed || info.si_status == SIGTTIN || info.si_status == SIGTTOU);
+        stop_job(group, by == SIGSTOP ? SIGSTOP : SIGTSTP, handed || by == SIGTTIN || by == SIGTTOU);
 }
 
 static void pass_stop(pid_t group)
