@@ -71,23 +71,27 @@ static void stderr_polled(struct op *op)
 static void stderr_written(struct op *op)
 {
         struct sluice_ctx *c = op->owner;
-        int r = op_result(op);
-        uint32_t left = r > 0 ? op->io.bytes - (uint32_t)r : 0;
+        struct run *r = c->run;
+        int n = op_result(op);
+        uint32_t left = n > 0 ? op->io.bytes - (uint32_t)n : 0;
         struct op *rest = NULL;
 
-        if (left > 0)
-                rest = op_new(backend_of(c->run), OP_WRITE, stderr_written, c);
+        if (n < 0)
+                c->child.stderr_deaf = true; /* nobody listens, or the run is over: keep the tail only */
+        if (left > 0 && !r->stopping)
+                rest = op_new(backend_of(r), OP_WRITE, stderr_written, c);
         if (rest) {
                 op_pin(rest, op->in, NULL, op->mem);
-                rest->io.data = (uint8_t *)op->io.data + r;
+                rest->io.data = (uint8_t *)op->io.data + n;
                 rest->io.bytes = left;
                 rest->io.offset = -1;
-                backend_submit(backend_of(c->run), rest);
+                backend_submit(backend_of(r), rest);
         }
         c->child.stderr_op = rest;
         op_free(op);
         if (!rest)
                 stderr_pump(c);
+        run_wake(r);
 }
 
 /* Written as an operation: whoever reads our stderr may be slow, and the loop must not wait for him. */
@@ -137,7 +141,7 @@ static bool stderr_took(struct sluice_ctx *c, struct buffer *buffer, size_t byte
         struct child *ch = &c->child;
 
         tail_add(ch, buffer->data, bytes);
-        if (c->run->plan->opt.flags & SLUICE_STDERR_FORWARD && stderr_forward(c, buffer, bytes))
+        if (c->run->plan->opt.flags & SLUICE_STDERR_FORWARD && !ch->stderr_deaf && stderr_forward(c, buffer, bytes))
                 return false;
         if (ch->state != CHILD_EXITED) {
                 stderr_arm(c);
@@ -179,12 +183,36 @@ static void stderr_pump(struct sluice_ctx *c)
         buffer_unref(buffer);
 }
 
+/* The command is over. What it said last is read; but a run that is stopping waits for nobody who stalls our stderr. */
 void child_stderr_finish(struct sluice_ctx *c)
 {
-        if (c->child.stderr_op && c->child.stderr_op->kind == OP_POLL)
-                backend_cancel(backend_of(c->run), c->child.stderr_op);
-        else
+        struct op *op = c->child.stderr_op;
+
+        if (!op)
                 stderr_pump(c);
+        else if (op->kind == OP_POLL || c->run->stopping)
+                backend_cancel(backend_of(c->run), op);
+}
+
+void child_stderr_abandon(struct sluice_ctx *c)
+{
+        struct op *op = c->child.stderr_op;
+
+        if (!op || op->state == OP_DONE)
+                return;
+        backend_abandon(backend_of(c->run), op);
+        c->run->abandoned++;
+        c->child.stderr_op = NULL;
+        stderr_close(c);
+}
+
+static int take_slot(struct backend *b, struct slot **ret, int fd)
+{
+        int e = slot_new(ret, b, fd);
+
+        if (e < 0)
+                b->ops->close(b, fd);
+        return e;
 }
 
 static int stderr_open(struct sluice_ctx *c)
@@ -199,15 +227,19 @@ static int stderr_open(struct sluice_ctx *c)
                 fds[1] = b->ops->dup(b, STDERR_FILENO);
                 if (fds[1] < 0)
                         fds[1] = b->ops->open_null(b, true); /* a host without stderr */
-                return fds[1] < 0 ? fds[1] : slot_new(&c->child.fds[2], b, fds[1]);
+                return fds[1] < 0 ? fds[1] : take_slot(b, &c->child.fds[2], fds[1]);
         }
         c->child.tail = malloc(STDERR_TAIL_BYTES);
         e = c->child.tail ? b->ops->pipe(b, fds, 64 << 10, &granted) : -ENOMEM;
         if (e < 0)
                 return e;
-        if (slot_new(&c->child.stderr_read, b, fds[0]) < 0 || slot_new(&c->child.fds[2], b, fds[1]) < 0)
-                return -ENOMEM;
-        return b->ops->set_nonblock(b, fds[0], true);
+        e = take_slot(b, &c->child.stderr_read, fds[0]);
+        if (e < 0) {
+                b->ops->close(b, fds[1]);
+                return e;
+        }
+        e = take_slot(b, &c->child.fds[2], fds[1]);
+        return e < 0 ? e : b->ops->set_nonblock(b, fds[0], true);
 }
 
 /* ---- start ---- */
@@ -288,6 +320,10 @@ static int child_start(struct sluice_ctx *c)
         for (int i = 0; i < 3; i++)
                 ch->spec.fds[i] = ch->fds[i]->fd;
         set_group(c);
+        /* What it takes to watch its end is there before it is: afterwards a failure would leave it unwatched. */
+        ch->exit_op = op_new(backend_of(r), OP_POLL, child_exited, c);
+        if (!ch->exit_op || slot_reserve(&ch->pidfd, backend_of(r)) < 0)
+                return -ENOMEM;
         op = op_new(backend_of(r), OP_SPAWN, child_spawned, c);
         if (!op)
                 return -ENOMEM;
@@ -314,17 +350,20 @@ void child_spawn_next(struct run *r)
         r->next_spawn++;
 }
 
-static int watch_exit(struct sluice_ctx *c)
+static void watch_exit(struct sluice_ctx *c, struct op *op)
 {
-        struct op *op = op_new(backend_of(c->run), OP_POLL, child_exited, c);
-
-        if (!op)
-                return -ENOMEM;
         op_pin(op, c->child.pidfd, NULL, NULL);
         op->poll.events = POLLIN;
         c->child.exit_op = op;
         backend_submit(backend_of(c->run), op);
-        return 0;
+}
+
+static void drop_exit_op(struct child *ch)
+{
+        if (ch->exit_op && ch->exit_op->state == OP_NEW) {
+                op_free(ch->exit_op);
+                ch->exit_op = NULL;
+        }
 }
 
 static void child_spawned(struct op *op)
@@ -339,6 +378,7 @@ static void child_spawned(struct op *op)
         let_go_of_fds(c);
         if (e < 0) {
                 ch->state = CHILD_NONE;
+                drop_exit_op(ch);
                 stderr_close(c);
                 spawn_fail(c, e, ch->spec.failed ? ch->spec.failed : "start");
                 run_wake(r);
@@ -351,10 +391,8 @@ static void child_spawned(struct op *op)
                 r->group = ch->pid;
                 ch->leader = true;
         }
-        e = slot_new(&ch->pidfd, backend_of(r), ch->spec.pidfd);
-        e = e < 0 ? e : watch_exit(c);
-        if (e < 0)
-                spawn_fail(c, e, "start");
+        ch->pidfd->fd = ch->spec.pidfd;
+        watch_exit(c, ch->exit_op);
         if (ch->stderr_read)
                 stderr_pump(c);
         if (r->stopping) /* cancelled while it started: it missed the signal */
@@ -365,6 +403,26 @@ static void child_spawned(struct op *op)
 }
 
 /* ---- end ---- */
+
+static bool ended_by_pipe(const struct child *ch)
+{
+        return ch->status.signal == SIGPIPE || (ch->status.signal == 0 && ch->status.exit_status == 128 + SIGPIPE);
+}
+
+/* Whether the reader of a pipe between two commands still has it open: then it was not this pipe that broke. A reader
+ * lets go of its fds before its end can be seen, so the order in which the two ends are seen says nothing. */
+static bool reader_holds(const struct run *r, const struct sluice_ctx *c)
+{
+        struct backend *b = backend_of(r);
+        const struct run_link *l;
+        const struct child *reader;
+
+        if (c->def->out_link < 0 || r->links[c->def->out_link].mode != SLUICE_LINK_PIPE)
+                return false;
+        l = &r->links[c->def->out_link];
+        reader = &r->stages[l->plan->to].child;
+        return reader->state == CHILD_RUNNING && b->ops->process_holds(b, reader->pid, STDIN_FILENO, l->pipe_inode);
+}
 
 static void child_exited(struct op *op)
 {
@@ -377,8 +435,12 @@ static void child_exited(struct op *op)
         ch->exit_op = NULL;
         op_free(op);
         e = b->ops->wait_child(b, ch->pidfd->fd, !ch->leader, &ch->status);
-        if (e == -EAGAIN && watch_exit(c) == 0)
+        op = e == -EAGAIN ? op_new(b, OP_POLL, child_exited, c) : NULL;
+        if (op) { /* not yet: somebody woke the poll */
+                watch_exit(c, op);
                 return;
+        }
+        ch->reader_held = ended_by_pipe(ch) && reader_holds(r, c);
         ch->state = CHILD_EXITED;
         ch->reaped = !ch->leader;
         ch->cpu_s = ch->status.cpu_s;
@@ -440,6 +502,7 @@ void children_reap(struct run *r)
 
 void child_fini(struct sluice_ctx *c)
 {
+        drop_exit_op(&c->child);
         let_go_of_fds(c);
         c->child.stderr_read = slot_unref(c->child.stderr_read);
         c->child.pidfd = slot_unref(c->child.pidfd);
@@ -462,12 +525,8 @@ bool stage_upstream_exited(const struct run *r, int stage)
 
 /* ---- judgement ---- */
 
-static bool ended_by_pipe(const struct child *ch)
-{
-        return ch->status.signal == SIGPIPE || (ch->status.signal == 0 && ch->status.exit_status == 128 + SIGPIPE);
-}
-
-/* A writer that died of its reader's early end did not fail. */
+/* A writer that died of its reader's early end did not fail. One that died of SIGPIPE while its reader was still there
+ * died of something else, and what the reader took for the end of its input was a truncation. */
 static bool excused(const struct run *r, const struct sluice_ctx *c)
 {
         const struct run_link *l;
@@ -476,7 +535,7 @@ static bool excused(const struct run *r, const struct sluice_ctx *c)
                 return false;
         l = &r->links[c->def->out_link];
         if (l->mode == SLUICE_LINK_PIPE)
-                return true;
+                return !c->child.reader_held;
         return l->driven && (l->link.early || l->link.result < 0);
 }
 

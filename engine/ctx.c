@@ -196,8 +196,14 @@ static void call_timed_out(struct op *op)
 static int call_start(struct sluice_ctx *c, struct op *op, int64_t timeout_ms, sluice_then_fn *then)
 {
         struct backend *b = backend_of(c);
-        struct call *k = calloc(1, sizeof(*k));
+        struct call *k;
 
+        /* A run that is stopping begins nothing: a chain of calls (fsync, link, rename) ends where the stop met it. */
+        if (c->run->stopping && op->kind != OP_UNLINK) {
+                op_free(op);
+                return -ECANCELED;
+        }
+        k = calloc(1, sizeof(*k));
         if (!k) {
                 op_free(op);
                 return -ENOMEM;
@@ -237,25 +243,30 @@ void ctx_cancel_calls(struct sluice_ctx *c)
                 struct call *k = container_of(n, struct call, node);
 
                 /* Cleaning up is not cancelled: a temporary file must go. */
-                if (k->op && k->op->kind != OP_UNLINK)
+                if (k->op && k->op->kind != OP_UNLINK && k->op->kind != OP_CLOSE)
                         backend_cancel(backend_of(c), k->op);
         }
 }
 
+/* A call whose operation is done already ends by itself in this batch. */
 void ctx_abandon_calls(struct sluice_ctx *c)
 {
-        struct list *node;
+        struct list *n, *next;
 
-        while ((node = list_pop(&c->calls))) {
-                struct call *k = container_of(node, struct call, node);
+        for (n = c->calls.next; n != &c->calls; n = next) {
+                struct call *k = container_of(n, struct call, node);
 
-                if (k->op) {
-                        backend_abandon(backend_of(c), k->op);
-                        c->run->abandoned++;
-                }
+                next = n->next;
+                if (!k->op || k->op->state == OP_DONE)
+                        continue;
+                backend_abandon(backend_of(c), k->op);
+                c->run->abandoned++;
+                k->op = NULL;
+                k->then = NULL;
+                k->result = -ECANCELED;
                 if (k->timer)
-                        backend_abandon(backend_of(c), k->timer);
-                free(k);
+                        backend_cancel(backend_of(c), k->timer);
+                call_over(k);
         }
 }
 
@@ -389,12 +400,13 @@ int sluice_ctx_flush(struct sluice_ctx *c, int fd, sluice_then_fn *then)
         struct op *op = ctx_slot(c, fd) ? call_op(c, OP_CLOSE, -1) : NULL;
         int copy = op ? b->ops->dup(b, fd) : ctx_slot(c, fd) ? -ENOMEM : -EBADF;
 
+        if (op)
+                op->close.fd = copy;
         if (copy < 0) {
                 if (op)
                         op_free(op);
                 return copy;
         }
-        op->close.fd = copy;
         return call_start(c, op, 0, then);
 }
 

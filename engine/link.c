@@ -38,7 +38,7 @@ void link_check(const struct link *l)
 {
         uint64_t inside = l->buffer_bytes;
 
-        if (busy(l))
+        if (busy(l) || l->abandoned) /* what the kernel still moves is not counted */
                 return;
         if (l->pipe) {
                 ASSERT(l->pipe->bytes >= 0);
@@ -156,27 +156,21 @@ void link_poke_sink(struct link *l)
                 finish_early(l);
 }
 
+/* One that is done already ends by itself in this batch. */
 void link_abandon(struct link *l)
 {
         struct mover *movers[] = { &l->fill, &l->drain };
 
         for (int i = 0; i < 2; i++) {
-                if (!movers[i]->op)
+                if (!movers[i]->op || movers[i]->op->state == OP_DONE)
                         continue;
                 backend_abandon(l->loop->backend, movers[i]->op);
                 movers[i]->op = NULL;
+                movers[i]->state = MOVER_IDLE;
                 l->abandoned++;
         }
-        if (!l->abandoned)
-                return;
-        /* What the kernel still moves is not counted any more: the laws end here, and the pipe is never reused. */
-        l->counts.taken = l->counts.delivered;
-        l->buffer_bytes = 0;
-        segments_clear(&l->segments);
-        if (l->pipe)
-                l->pipe->bytes = 0;
-        l->fill.state = l->drain.state = MOVER_IDLE;
-        end_if_idle(l);
+        if (l->abandoned)
+                end_if_idle(l);
 }
 
 /* ---- words for failures ---- */

@@ -203,7 +203,7 @@ static bool dispatch(struct list *done)
                 if (op->done && !op->abandoned)
                         op->done(op);
                 else
-                        op_free(op);
+                        op_discard(op);
         }
         return any;
 }

@@ -373,8 +373,10 @@ static void start_grace(struct run *r)
  * keeps what it names; we go. */
 static void abandon_operations(struct run *r)
 {
-        for (size_t i = 0; i < r->plan->stages_nr; i++)
+        for (size_t i = 0; i < r->plan->stages_nr; i++) {
                 ctx_abandon_calls(&r->stages[i]);
+                child_stderr_abandon(&r->stages[i]);
+        }
         for (size_t i = 0; i < r->plan->links_nr; i++)
                 if (r->links[i].driven && !r->links[i].ended)
                         link_abandon(&r->links[i].link);
@@ -427,6 +429,8 @@ void run_stop(struct run *r)
         for (size_t i = 0; i < r->plan->stages_nr; i++)
                 if (r->stages[i].child.state == CHILD_NONE)
                         child_fini(&r->stages[i]);
+                else if (r->stages[i].child.state == CHILD_EXITED)
+                        child_stderr_finish(&r->stages[i]);
         if (r->cancelled || r->timed_out) {
                 r->kill_step = 1;
                 children_signal(r, SIGTERM);
@@ -509,6 +513,8 @@ static int init_stage(struct run *r, int i, const struct sluice_binding *b, size
         for (size_t k = 0; k < n; k++) {
                 if (b[k].stage != i)
                         continue;
+                if (c->own_config) /* bound twice */
+                        return -EINVAL;
                 e = config_dup(c->def->ops, b[k].config, &own);
                 if (e < 0)
                         return e;

@@ -68,6 +68,8 @@ struct child {
         char *tail;          /* STDERR_TAIL_BYTES, a ring */
         uint64_t tail_bytes; /* ever said */
         uint64_t late_bytes; /* read after it had exited */
+        bool stderr_deaf;    /* ours takes no more */
+        bool reader_held;    /* ended by SIGPIPE while the reader of its output still had the pipe */
 };
 
 /* ---- stages ---- */
@@ -119,6 +121,7 @@ struct run_link {
         bool driven; /* the engine moves it */
         bool ended;
         int64_t length;               /* expected, -1 unknown */
+        uint64_t pipe_inode;          /* PIPE: which pipe it is */
         size_t process_pipe_bytes;    /* budget held by a pipe between processes */
         struct slot *meter;           /* DIRECT: a regular file whose position tells */
         struct sluice_number metered; /* last reading */
@@ -197,6 +200,7 @@ bool children_running(const struct run *r);
 bool stage_upstream_exited(const struct run *r, int stage);
 bool stage_upstream_failed(const struct run *r, int stage);
 void child_stderr_finish(struct sluice_ctx *c);
+void child_stderr_abandon(struct sluice_ctx *c);
 char *child_tail(const struct child *c);
 void child_fini(struct sluice_ctx *c);
 void child_judge(struct run *r);

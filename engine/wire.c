@@ -295,10 +295,15 @@ static bool wire_direct(struct run *r, struct run_link *l)
 
 static bool wire_pipe(struct run *r, struct run_link *l)
 {
-        int e = pipe_for_process(backend_of(r), &r->stages[l->plan->to].child.fds[0], &r->stages[l->plan->from].child.fds[1],
-                                 &l->process_pipe_bytes);
+        struct slot **read_end = &r->stages[l->plan->to].child.fds[0], **write_end = &r->stages[l->plan->from].child.fds[1];
+        int e = pipe_for_process(backend_of(r), read_end, write_end, &l->process_pipe_bytes);
+        struct fd_info info;
 
-        return e < 0 ? wire_fail(r, e, "pipe") : true;
+        if (e < 0)
+                return wire_fail(r, e, "pipe");
+        if (backend_of(r)->ops->inspect(backend_of(r), (*read_end)->fd, &info) == 0)
+                l->pipe_inode = info.inode;
+        return true;
 }
 
 /* A pipe between a process and the engine: the process's end blocks, ours does not (the flag is per end). */

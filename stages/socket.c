@@ -16,7 +16,12 @@
 
 #include "text.h"
 
-enum { CONNECT_TIMEOUT_MS = 30000, LINGER_MS = 100 };
+enum {
+        CONNECT_TIMEOUT_MS = 30000,
+        LINGER_MS = 100,
+        DISCARD_READS = 16,      /* in one go: the loop has others to serve */
+        DISCARD_BYTES = 1 << 20, /* in all: a peer that talks for ever does not keep us */
+};
 
 void socket_config_free(void *config)
 {
@@ -114,10 +119,15 @@ static void peer_said(struct sluice_ctx *ctx, void *self_, int64_t revents)
                 sluice_ctx_drained(ctx, (int)revents);
                 return;
         }
-        do
+        for (int i = 0; i < DISCARD_READS; i++) {
                 n = sluice_ctx_try_read(ctx, self->fd, discarded, sizeof(discarded));
-        while (n > 0);
-        if (n == -EAGAIN)
+                if (n <= 0)
+                        break;
+                self->discarded += n;
+        }
+        if (self->discarded > DISCARD_BYTES && sluice_ctx_unsent(ctx, self->fd) <= 0)
+                sluice_ctx_drained(ctx, 0);
+        else if (n > 0 || n == -EAGAIN)
                 wait_for_peer(ctx, self);
         else
                 peer_is_done(ctx, n < 0 && n != -EOPNOTSUPP ? (int)n : 0);

@@ -21,6 +21,7 @@ struct socket_self {
         int last_error;
         int shut; /* our sending side is over */
         int tcp;
+        int64_t discarded;       /* bytes of the peer's that nobody wanted */
         struct sockaddr_un path; /* unix-listen: the file to remove */
         int bound;
 };

@@ -50,18 +50,29 @@ static void connected(struct sluice_ctx *ctx, void *self_, int64_t result)
         connect_next(ctx, self);
 }
 
+/* A kind of address that this host does not have is no reason not to try the next one. */
+static int may_try_next(int error)
+{
+        return error == -EAFNOSUPPORT || error == -EPROTONOSUPPORT || error == -EADDRNOTAVAIL;
+}
+
 static void connect_next(struct sluice_ctx *ctx, struct socket_self *self)
 {
         const struct socket_config *c = sluice_ctx_config(ctx);
         const struct sockaddr *address;
         socklen_t bytes;
-        int r = sluice_ctx_address(ctx, self->next_address++, &address, &bytes);
+        int r;
 
-        if (r < 0) {
-                sluice_ctx_opened(ctx, self->last_error ? self->last_error : -ENOENT);
-                return;
-        }
-        r = sluice_ctx_socket(ctx, address->sa_family, SOCK_STREAM);
+        do {
+                r = sluice_ctx_address(ctx, self->next_address++, &address, &bytes);
+                if (r < 0) {
+                        sluice_ctx_opened(ctx, self->last_error ? self->last_error : -ENOENT);
+                        return;
+                }
+                r = sluice_ctx_socket(ctx, address->sa_family, SOCK_STREAM);
+                if (r < 0)
+                        self->last_error = r;
+        } while (may_try_next(r));
         if (r >= 0) {
                 self->listener = r; /* the fd under way, until it is connected */
                 r = sluice_ctx_connect(ctx, r, address, bytes, socket_connect_timeout(c), connected);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netdb.h>
 #include <stdlib.h>
 
 #include "check.h"
@@ -112,6 +113,12 @@ void op_pin(struct op *op, struct slot *in, struct slot *out, struct pin *mem)
                 op->mem = pin_ref(mem);
 }
 
+/* An OP_CLOSE owns its fd: one that was cancelled, or found no thread, has not closed it. close() itself never says so. */
+static bool never_ran(const struct op *op)
+{
+        return op->state == OP_NEW || op->res == -ECANCELED || op->res == -ENOMEM || op->res == -EAGAIN;
+}
+
 void op_free(struct op *op)
 {
         struct slot *in = op->in, *out = op->out;
@@ -121,6 +128,8 @@ void op_free(struct op *op)
         ASSERT(!in || in->generation == op->in_generation);
         ASSERT(!out || out->generation == op->out_generation);
         list_unlink(&op->node);
+        if (op->kind == OP_CLOSE && op->close.fd >= 0 && never_ran(op))
+                b->ops->close(b, op->close.fd);
         op_to(op, OP_FREE);
         pin_unref(op->mem);
         free(op->owned);
@@ -196,6 +205,21 @@ void backend_abandon(struct backend *b, struct op *op)
         op->done = NULL;
         op->owner = NULL;
         b->counts.abandoned++;
+        if (op->in_helper)
+                helper_abandon(b->helper, op);
+}
+
+void op_discard(struct op *op)
+{
+        struct backend *b = op->owner_backend;
+
+        if ((op->kind == OP_OPEN || op->kind == OP_ACCEPT) && op->res >= 0)
+                b->ops->close(b, op->res);
+        if (op->kind == OP_RESOLVE && op->res == 0)
+                freeaddrinfo(op->resolve.ret);
+        if (op->kind == OP_FIND && op->res == 0)
+                free(op->find.ret);
+        op_free(op);
 }
 
 void backend_expire_timers(struct backend *b)

@@ -93,6 +93,7 @@ struct backend_ops {
         int (*kill_child)(struct backend *b, int pidfd, int signal);
         int (*kill_group)(struct backend *b, pid_t group, int signal);
         int (*probable_error)(struct backend *b, int fd);
+        bool (*process_holds)(struct backend *b, pid_t pid, int fd, uint64_t inode);
 };
 
 struct backend {
@@ -127,6 +128,8 @@ struct op *op_new(struct backend *b, enum op_kind kind, op_done_fn *done, void *
 void op_pin(struct op *op, struct slot *in, struct slot *out, struct pin *mem);
 /* Only a DONE operation, or one never submitted. Lets go of all that it pinned. */
 void op_free(struct op *op);
+/* For a completion whose owner is gone: what it made is unmade, then as op_free(). */
+void op_discard(struct op *op);
 /* Cannot fail: what goes wrong is the operation's result. */
 void backend_submit(struct backend *b, struct op *op);
 /* Marks, and asks the kernel; the completion comes later, with -ECANCELED or with what the operation did before. */

@@ -388,7 +388,7 @@ static void uring_free(struct backend *b)
                 if (backend_wait(b, &done, 1000000) < 0)
                         break;
                 while ((node = list_pop(&done)))
-                        op_free(container_of(node, struct op, node));
+                        op_discard(container_of(node, struct op, node));
         }
         if (u->has_ring)
                 io_uring_queue_exit(&u->ring);
@@ -578,6 +578,7 @@ static int uring_poll_fd(struct backend *b)
         r = open_watched(u);
         if (r == 0)
                 return u->epoll_fd;
+        io_uring_unregister_eventfd(&u->ring);
         close_if_open(&u->epoll_fd);
         close_if_open(&u->timer_fd);
         close_if_open(&u->event_fd);
@@ -616,6 +617,7 @@ static const struct backend_ops uring_ops = {
         .kill_child = sys_kill_child,
         .kill_group = sys_kill_group,
         .probable_error = sys_probable_error,
+        .process_holds = sys_process_holds,
 };
 
 int backend_uring_new(struct backend **ret, bool exclusive)

@@ -21,7 +21,7 @@ struct task {
         struct list node;
         struct op *op; /* NULL: abandoned */
         enum op_kind kind;
-        char *host, *port; /* OP_RESOLVE's own copies */
+        void *owned; /* what the copy's pointers lead into, once its operation was given back without it */
         struct op copy;
         int res;
 };
@@ -146,8 +146,7 @@ static void helper_unref(struct helper *h) /* with the lock held; drops it */
 
 static void task_free(struct task *t)
 {
-        free(t->host);
-        free(t->port);
+        free(t->owned);
         free(t);
 }
 
@@ -158,6 +157,10 @@ static bool drop_if_abandoned(struct helper *h, struct task *t)
                 return false;
         if (t->kind == OP_RESOLVE && t->res == 0)
                 freeaddrinfo(t->copy.resolve.ret);
+        if (t->kind == OP_FIND && t->res == 0)
+                free(t->copy.find.ret);
+        if (t->kind == OP_OPEN && t->res >= 0)
+                close(t->res);
         task_free(t);
         h->abandoned--;
         return true;
@@ -262,12 +265,6 @@ static struct task *task_new(struct op *op)
         t->op = op;
         t->kind = op->kind;
         t->copy = *op;
-        if (op->kind == OP_RESOLVE) {
-                t->host = op->resolve.host ? strdup(op->resolve.host) : NULL;
-                t->port = op->resolve.port ? strdup(op->resolve.port) : NULL;
-                t->copy.resolve.host = t->host;
-                t->copy.resolve.port = t->port;
-        }
         return t;
 }
 
@@ -303,6 +300,18 @@ static struct task *task_of(struct list *head, struct op *op)
         return NULL;
 }
 
+static void forget(struct helper *h, struct task *t)
+{
+        t->op = NULL;
+        h->abandoned++;
+}
+
+/* These name nothing but their own memory: the thread may finish them alone, and undo what it made. */
+static bool can_finish_alone(enum op_kind kind)
+{
+        return kind == OP_RESOLVE || kind == OP_OPEN || kind == OP_FIND;
+}
+
 bool helper_cancel(struct helper *h, struct op *op)
 {
         bool ours = false;
@@ -315,13 +324,25 @@ bool helper_cancel(struct helper *h, struct op *op)
                 h->queued--;
                 task_free(t);
                 ours = true;
-        } else if (op->kind == OP_RESOLVE && (t = task_of(&h->running, op)) != NULL) {
-                t->op = NULL;
-                h->abandoned++;
+        } else if (can_finish_alone(op->kind) && (t = task_of(&h->running, op)) != NULL) {
+                t->owned = op->owned;
+                op->owned = NULL;
+                forget(h, t);
                 ours = true;
         }
         pthread_mutex_unlock(&h->lock);
         return ours;
+}
+
+void helper_abandon(struct helper *h, struct op *op)
+{
+        struct task *t;
+
+        pthread_mutex_lock(&h->lock);
+        t = task_of(&h->running, op);
+        if (t)
+                forget(h, t);
+        pthread_mutex_unlock(&h->lock);
 }
 
 struct op *helper_reap(struct helper *h)

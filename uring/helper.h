@@ -1,8 +1,8 @@
 /* uring/helper.h: a few threads for what may block and has no io_uring operation: names, truncation, spawning.
  *
- * A thread is made when a task finds none idle, up to HELPER_THREADS. A task owns all memory that it names, so the one
- * task that nobody can interrupt (getaddrinfo, which may wait 30 s for a server that is not there) can be left behind:
- * its operation is completed with -ECANCELED at once and the thread ends by itself. */
+ * A thread is made when a task finds none idle, up to HELPER_THREADS. Nobody can interrupt getaddrinfo (30 s for a name
+ * server that is not there) or open (a FIFO that nobody else opens): such a task takes what it names along and is left
+ * behind, its operation is completed with -ECANCELED at once, and the thread undoes what it made and ends by itself. */
 #ifndef SLUICE_URING_HELPER_H
 #define SLUICE_URING_HELPER_H
 
@@ -20,6 +20,8 @@ void helper_free(struct helper *h);
 int helper_submit(struct helper *h, struct op *op);
 /* True: completed (res -ECANCELED) without the thread, the caller owns it again. False: it runs and will be reaped. */
 bool helper_cancel(struct helper *h, struct op *op);
+/* For one that is stuck (a dead NFS server): the operation keeps what it names for ever, helper_free() does not wait. */
+void helper_abandon(struct helper *h, struct op *op);
 /* The next finished operation, its raw result in res; NULL when there is none. */
 struct op *helper_reap(struct helper *h);
 

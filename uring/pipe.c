@@ -185,7 +185,9 @@ int pipe_for_process(struct backend *b, struct slot **ret_read, struct slot **re
         if (r < 0)
                 return r;
         r = slots_of(b, fds, ret_read, ret_write);
-        if (r < 0)
+        if (r < 0) {
                 pipe_release_budget(*ret_bytes);
+                *ret_bytes = 0; /* released once */
+        }
         return r;
 }

@@ -7,17 +7,27 @@
 #include "backend.h"
 #include "check.h"
 
-int slot_new(struct slot **ret, struct backend *b, int fd)
+int slot_reserve(struct slot **ret, struct backend *b)
 {
         struct slot *s;
 
-        ASSERT(fd >= 0);
         s = malloc(sizeof(*s));
         if (!s)
                 return -ENOMEM;
-        *s = (struct slot){ .backend = b, .fd = fd, .refs = 1, .generation = backend_next_generation(b) };
+        *s = (struct slot){ .backend = b, .fd = -1, .refs = 1, .generation = backend_next_generation(b) };
         *ret = s;
         return 0;
+}
+
+int slot_new(struct slot **ret, struct backend *b, int fd)
+{
+        int r;
+
+        ASSERT(fd >= 0);
+        r = slot_reserve(ret, b);
+        if (r == 0)
+                (*ret)->fd = fd;
+        return r;
 }
 
 struct slot *slot_ref(struct slot *s)
@@ -51,7 +61,7 @@ struct slot *slot_unref(struct slot *s)
         ASSERT(s->refs > 0);
         if (--s->refs > 0)
                 return NULL;
-        if (!close_elsewhere(s))
+        if (s->fd >= 0 && !close_elsewhere(s))
                 s->backend->ops->close(s->backend, s->fd);
         s->generation = 0;
         free(s);

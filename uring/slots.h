@@ -22,6 +22,8 @@ struct slot {
 
 /* Takes `fd` over on success. -ENOMEM leaves it with the caller. */
 int slot_new(struct slot **ret, struct backend *b, int fd);
+/* One whose fd (-1 until then) its maker fills in: for fds that must not be without one for a moment. -ENOMEM. */
+int slot_reserve(struct slot **ret, struct backend *b);
 struct slot *slot_ref(struct slot *s);
 /* Lets go; the last one closes. NULL is allowed. Returns NULL, for `x = slot_unref(x)`. */
 struct slot *slot_unref(struct slot *s);

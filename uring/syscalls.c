@@ -382,3 +382,14 @@ int sys_probable_error(struct backend *b, int fd)
         }
         return 0;
 }
+
+/* Whether a process has this file behind that number. False too when it may not be looked at, or is gone. */
+bool sys_process_holds(struct backend *b, pid_t pid, int fd, uint64_t inode)
+{
+        char path[64];
+        struct stat st;
+
+        (void)b;
+        snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+        return stat(path, &st) == 0 && st.st_ino == inode;
+}

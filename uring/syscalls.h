@@ -31,5 +31,6 @@ int sys_wait_child(struct backend *b, int pidfd, bool reap, struct child_status 
 int sys_kill_child(struct backend *b, int pidfd, int signal);
 int sys_kill_group(struct backend *b, pid_t group, int signal);
 int sys_probable_error(struct backend *b, int fd);
+bool sys_process_holds(struct backend *b, pid_t pid, int fd, uint64_t inode);
 
 #endif
