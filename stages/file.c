@@ -221,14 +221,42 @@ static void temporary_opened(struct sluice_ctx *ctx, void *self_, int64_t fd)
         opened(ctx, self, fd);
 }
 
-static int open_sink(struct sluice_ctx *ctx, struct file_self *self, const struct file_config *c)
+static int open_temporary(struct sluice_ctx *ctx, struct file_self *self, const struct file_config *c)
 {
-        int append = flags_of(c) & SLUICE_FILE_APPEND ? O_APPEND : 0, r;
+        int r = name_temporary(self, c->path);
 
-        if (!(flags_of(c) & SLUICE_FILE_ATOMIC))
-                return sluice_ctx_open(ctx, c->path, O_WRONLY | O_CREAT | O_EXCL | append, c->opt.mode, made);
-        r = name_temporary(self, c->path);
         return r < 0 ? r : sluice_ctx_open(ctx, self->directory, O_WRONLY | O_TMPFILE, c->opt.mode, temporary_opened);
+}
+
+/* A rename would put a plain file in the place of a device, for everybody. */
+static void target_looked_at(struct sluice_ctx *ctx, void *self, int64_t fd)
+{
+        int64_t size;
+        int r = 0;
+
+        if (fd >= 0) {
+                r = sluice_ctx_size(ctx, (int)fd, &size);
+                sluice_ctx_close(ctx, (int)fd);
+        } else if (fd != -ENOENT) {
+                r = (int)fd;
+        }
+        if (r == -ESPIPE) {
+                sluice_ctx_note(ctx, "open", "atomic replaces a regular file, and this is none");
+                r = -EINVAL;
+        }
+        if (r == 0)
+                r = open_temporary(ctx, self, sluice_ctx_config(ctx));
+        if (r < 0)
+                sluice_ctx_opened(ctx, r);
+}
+
+static int open_sink(struct sluice_ctx *ctx, const struct file_config *c)
+{
+        int append = flags_of(c) & SLUICE_FILE_APPEND ? O_APPEND : 0;
+
+        if (flags_of(c) & SLUICE_FILE_ATOMIC)
+                return sluice_ctx_open(ctx, c->path, O_PATH, 0, target_looked_at);
+        return sluice_ctx_open(ctx, c->path, O_WRONLY | O_CREAT | O_EXCL | append, c->opt.mode, made);
 }
 
 static int file_open(struct sluice_ctx *ctx, void *self_)
@@ -239,7 +267,7 @@ static int file_open(struct sluice_ctx *ctx, void *self_)
 
         self->fd = self->directory_fd = -1;
         self->size_at_open = -1;
-        r = sluice_ctx_linked(ctx, SLUICE_INPUT) ? open_sink(ctx, self, c) : sluice_ctx_open(ctx, c->path, O_RDONLY, 0, opened);
+        r = sluice_ctx_linked(ctx, SLUICE_INPUT) ? open_sink(ctx, c) : sluice_ctx_open(ctx, c->path, O_RDONLY, 0, opened);
         return r < 0 ? r : -EINPROGRESS;
 }
 

@@ -69,3 +69,9 @@ for job in "${jobs_left[@]}"; do
         wait "$job" || fail 'append, several at once: exit status'
 done
 [ "$(grep -cx line log)" = 80 ] || fail "several appended: $(grep -c '' log) lines of 80"
+
+# A device keeps its place: a rename would put a plain file there, for everybody.
+mkfifo device
+expect_status 1 "$SLUICE" run 'file:in | file:device,atomic'
+expect_stderr 1 'atomic replaces a regular file'
+[ -p device ] || fail 'a FIFO was replaced by a file'
