@@ -149,6 +149,11 @@ static int64_t result_of(struct sluice_ctx *c, struct op *op)
         case OP_RESOLVE: {
                 int n = 0;
 
+                if (r < 0 && op->resolve.error == EAI_SERVICE) {
+                        sluice_ctx_note(c, "port", "no service '%s': a port is a number or a name of /etc/services",
+                                        op->resolve.port);
+                        return r;
+                }
                 if (r < 0) {
                         sluice_ctx_note(c, "resolve", "%s: %s", op->resolve.host ? op->resolve.host : "",
                                         op->resolve.error ? gai_strerror(op->resolve.error) : strerror(-r));
@@ -549,6 +554,31 @@ int sluice_ctx_size(struct sluice_ctx *c, int fd, int64_t *ret)
                 return -ESPIPE;
         *ret = info.size;
         return 0;
+}
+
+int sluice_ctx_kind(struct sluice_ctx *c, int fd)
+{
+        struct backend *b = backend_of(c);
+        struct fd_info info;
+        int r = b->ops->inspect(b, fd, &info);
+
+        if (r < 0)
+                return r;
+        switch (info.kind) {
+        case FD_FILE:
+                return SLUICE_KIND_FILE;
+        case FD_PIPE:
+                return SLUICE_KIND_PIPE;
+        case FD_SOCKET:
+        case FD_LISTENER:
+                return SLUICE_KIND_SOCKET;
+        case FD_TTY:
+                return SLUICE_KIND_TTY;
+        case FD_DEVICE:
+                return SLUICE_KIND_DEVICE;
+        default:
+                return SLUICE_KIND_OTHER;
+        }
 }
 
 int sluice_ctx_dup(struct sluice_ctx *c, int fd)

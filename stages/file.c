@@ -477,8 +477,6 @@ static int add_path(struct sluice_pipeline *p, const char *kind, const char *pat
 
         if (!*path)
                 return text_fail(e, 0, "%s: needs a path", kind);
-        if (opt->flags & SLUICE_FILE_ATOMIC && opt->offset)
-                return text_fail(e, 0, "atomic replaces the whole file: offset= does not go with it");
         r = sluice_add_file(p, path, opt);
         return r == -EINVAL ? text_fail(e, 0, "these options do not go together") : r;
 }
@@ -489,9 +487,12 @@ static int add(struct sluice_pipeline *p, const char *argument, const struct slu
         struct sluice_file_options opt = { .size = sizeof(opt) };
         int r = text_options(file_options, sizeof(file_options) / sizeof(file_options[0]), options, options_nr, &opt, e);
 
-        for (size_t i = 0; i < options_nr; i++)
+        for (size_t i = 0; r == 0 && i < options_nr; i++) {
                 if (strcmp(options[i].name, "length") == 0)
                         opt.flags |= SLUICE_FILE_RANGE;
+                if (strcmp(options[i].name, "offset") == 0 && opt.offset && opt.flags & SLUICE_FILE_ATOMIC)
+                        return text_fail(e, (int)i + 1, "atomic replaces the whole file: offset= does not go with it");
+        }
         return r < 0 ? r : add_path(p, "file", argument, &opt, e);
 }
 

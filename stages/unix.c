@@ -1,5 +1,6 @@
 /* stages/unix.c: a unix stream socket connected or accepted. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,7 +83,25 @@ static void removed(struct sluice_ctx *ctx, void *self_, int64_t result)
                 fail_listen(ctx, r);
 }
 
-/* Somebody answers: the address is in use. Nobody does: the file is what a killed listener left behind. */
+/* Only a socket is taken for what a killed listener left behind: connect() to a plain file is refused just the same. */
+static void looked_at(struct sluice_ctx *ctx, void *self, int64_t fd)
+{
+        const struct socket_config *c = sluice_ctx_config(ctx);
+        int r = (int)fd;
+
+        (void)self;
+        if (fd >= 0) {
+                r = sluice_ctx_kind(ctx, (int)fd) == SLUICE_KIND_SOCKET ? 0 : -EEXIST;
+                sluice_ctx_close(ctx, (int)fd);
+        }
+        if (r == 0)
+                r = sluice_ctx_unlink(ctx, c->text, removed);
+        if (r < 0)
+                fail_listen(ctx, r);
+}
+
+/* A datagram socket finds out without using up the one connection that a listener may be waiting for: EPROTOTYPE, there
+ * is one; ECONNREFUSED, nobody has the socket any more. */
 static void tried(struct sluice_ctx *ctx, void *self_, int64_t result)
 {
         const struct socket_config *c = sluice_ctx_config(ctx);
@@ -92,7 +111,7 @@ static void tried(struct sluice_ctx *ctx, void *self_, int64_t result)
         sluice_ctx_close(ctx, self->fd);
         self->fd = -1;
         if (result == -ECONNREFUSED)
-                r = sluice_ctx_unlink(ctx, c->text, removed);
+                r = sluice_ctx_open(ctx, c->text, O_PATH | O_NOFOLLOW, 0, looked_at);
         if (r < 0)
                 fail_listen(ctx, r);
 }
@@ -110,7 +129,7 @@ static int open_listen(struct sluice_ctx *ctx, struct socket_self *self, const s
                         sluice_ctx_note(ctx, "listen", "listen: %s", strerror(-r));
                 return r;
         }
-        self->fd = sluice_ctx_socket(ctx, AF_UNIX, SOCK_STREAM);
+        self->fd = sluice_ctx_socket(ctx, AF_UNIX, SOCK_DGRAM);
         if (self->fd < 0)
                 return self->fd;
         return sluice_ctx_connect(ctx, self->fd, (struct sockaddr *)&self->path, sizeof(self->path), 1000, tried);

@@ -113,7 +113,7 @@ static void stop_self(int signal)
         sigemptyset(&set);
         sigaddset(&set, signal);
         sigaction(signal, &sa, &old);
-        raise(signal);
+        kill(0, signal); /* the whole group: a script that runs us is a part of the job */
         sigprocmask(SIG_UNBLOCK, &set, &saved);
         sigprocmask(SIG_SETMASK, &saved, NULL);
         sigaction(signal, &old, NULL);
@@ -153,8 +153,14 @@ static bool all_stopped(const struct sluice_pipeline *p, int *ret_signal)
         return any;
 }
 
+static bool from_terminal(int signal)
+{
+        return signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+}
+
 /* The commands were stopped by the terminal: the job stops with them. What stopped for want of the terminal (started with
- * "&", then brought to the front) is given it when we are continued in the foreground. */
+ * "&", then brought to the front) is given it when we are continued in the foreground. Stopped otherwise, or without a
+ * terminal from which anybody could go on with us, they are only waited for: a deadline must still pass. */
 static void follow_stop(const struct sluice_pipeline *p, pid_t group)
 {
         int by = 0;
@@ -165,13 +171,15 @@ static void follow_stop(const struct sluice_pipeline *p, pid_t group)
                 kill(-group, SIGCONT);
                 return;
         }
+        if (terminal < 0)
+                terminal = open("/dev/tty", O_RDWR | O_CLOEXEC);
+        if (terminal < 0 || !from_terminal(by))
+                return;
         if (sluice_pipeline_has_terminal(p)) {
                 handed = true;
                 handed_to = group;
         }
-        if (terminal < 0)
-                terminal = open("/dev/tty", O_RDWR | O_CLOEXEC);
-        stop_job(group, by == SIGSTOP ? SIGSTOP : SIGTSTP, handed || by == SIGTTIN || by == SIGTTOU);
+        stop_job(group, SIGTSTP, handed || by == SIGTTIN || by == SIGTTOU);
 }
 
 static void pass_stop(pid_t group)

@@ -1,6 +1,7 @@
 /* tools/run.c: `sluice run`: a pipeline, its progress, its report, its exit status. */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -134,6 +135,10 @@ static int status_of_failure(const struct sluice_failure *f)
                 return f->exit_status;
         if (f->signal)
                 return EXIT_SIGNAL + f->signal;
+        if (strcmp(f->operation, "port") == 0)
+                return EXIT_USAGE; /* only the resolver knows the services' names */
+        if (f->error == -EPIPE && strcmp(f->stage_name, "stdout") == 0)
+                return EXIT_SIGNAL + SIGPIPE; /* what any filter ends with when the reader of its output has gone */
         if (strcmp(f->operation, "find") == 0 || strcmp(f->operation, "exec") == 0)
                 return f->error == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
         return EXIT_STAGE;
@@ -201,6 +206,7 @@ static int run_pipeline(struct sluice_pipeline *p, struct sluice_cancel *cancel,
 {
         struct language_result where;
         struct language_error e = { 0 };
+        struct sluice_failure first;
         int r, result = 0, status;
 
         r = language_build(p, o->text, &where, &e);
@@ -219,7 +225,9 @@ static int run_pipeline(struct sluice_pipeline *p, struct sluice_cancel *cancel,
                 return EXIT_STAGE;
         }
         status = exit_status(p, result);
-        if (result < 0 && !job_signal())
+        if (status == EXIT_USAGE && sluice_pipeline_failures(p, &first, 1) > 0 && strcmp(first.operation, "port") == 0)
+                build_failed(p, o->text, &where);
+        else if (result < 0 && !job_signal())
                 fprintf(stderr, "sluice: %s\n", sluice_pipeline_error(p));
         if (o->verbose)
                 report_links(stderr, p);

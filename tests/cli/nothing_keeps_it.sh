@@ -52,3 +52,6 @@ grep -q precious target || fail 'a truncated stream replaced the target'
 # ... and a reader that had enough excuses it, however it was told.
 expect_status 0 "$SLUICE" run 'yes | head -1 | file:first'
 expect_status 0 "$SLUICE" run 'sh -c "yes | cat" | head -1 | file:first,atomic'
+
+# A command that is stopped where no terminal could go on with it: the deadline passes all the same.
+expect_status 124 setsid -w "$SLUICE" run --timeout=200ms 'sh -c "kill -STOP \$\$" | null:'

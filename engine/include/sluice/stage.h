@@ -174,11 +174,12 @@ int sluice_ctx_shutdown(struct sluice_ctx *, int fd, int how);
 int sluice_ctx_unsent(struct sluice_ctx *, int fd);                               /* bytes the peer's kernel has not acknowledged */
 int sluice_ctx_reset(struct sluice_ctx *, int fd);                                /* closing it will reset the connection (TCP) */
 int sluice_ctx_chmod(struct sluice_ctx *, int fd, const char *path, mode_t mode); /* of the path; of the fd when NULL */
-int sluice_ctx_size(struct sluice_ctx *, int fd, int64_t *ret);                   /* of a regular file; -ESPIPE for others */
-int sluice_ctx_dup(struct sluice_ctx *, int fd);     /* a private copy: a host that closes its own does no harm */
-int sluice_ctx_replace(struct sluice_ctx *, int fd); /* the number `fd` becomes /dev/null */
-void sluice_ctx_adopt(struct sluice_ctx *, int fd);  /* from now on the engine's to close */
-void sluice_ctx_close(struct sluice_ctx *, int fd);  /* earlier than close() would */
+int sluice_ctx_kind(struct sluice_ctx *, int fd);               /* enum sluice_kind; of an O_PATH fd: what the path names */
+int sluice_ctx_size(struct sluice_ctx *, int fd, int64_t *ret); /* of a regular file; -ESPIPE for others */
+int sluice_ctx_dup(struct sluice_ctx *, int fd);                /* a private copy: a host that closes its own does no harm */
+int sluice_ctx_replace(struct sluice_ctx *, int fd);            /* the number `fd` becomes /dev/null */
+void sluice_ctx_adopt(struct sluice_ctx *, int fd);             /* from now on the engine's to close */
+void sluice_ctx_close(struct sluice_ctx *, int fd);             /* earlier than close() would */
 
 #ifdef __cplusplus
 }
