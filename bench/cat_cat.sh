@@ -3,6 +3,7 @@
 #
 # Each round is sh, sluice, sh: the second sh against the first is the null case, what the machine does to a ratio of
 # one by itself. A round of each comes before, and does not count. CPU is user and system of everything that ran.
+# In the same rounds two_cats joins the same two by a bare pipe of 64 KiB, 256 KiB and 1 MiB: what the size alone is worth.
 #
 # BENCH_APART=1 puts the two on CPU 0 and CPU 1, in all of them: where the scheduler puts them decides much (README.md).
 set -eu
@@ -34,6 +35,12 @@ if [ -n "${BENCH_APART-}" ]; then
 fi
 by_sh() { sh -c "$first | $second > /dev/null"; }
 by_sluice() { "$sluice" run "$first | $second | null:"; }
+two_cats=$(dirname "$sluice")/two_cats
+pipe_64() { "$two_cats" 64 file; }
+pipe_256() { "$two_cats" 256 file; }
+pipe_1024() { "$two_cats" 1024 file; }
+sizes=
+[ -x "$two_cats" ] && [ -z "${BENCH_APART-}" ] && sizes='pipe_64 pipe_256 pipe_1024'
 
 # measure NAME COMMAND: appends "seconds cpu" to the file NAME.
 measure()
@@ -92,12 +99,21 @@ for _ in $(seq "$pairs"); do
         measure sh by_sh
         measure sluice by_sluice
         measure sh-again by_sh
+        for size in $sizes; do
+                measure "$size" "$size"
+        done
 done
 
 echo "$mib MiB in $memory${BENCH_APART:+, the two on CPUs of their own}, $pairs rounds of sh, sluice, sh; $(nproc) CPUs, load $(cut -d' ' -f1-3 /proc/loadavg); medians (least to most)"
 table sh
 table sluice
 table sh-again
+for size in $sizes; do
+        table "$size"
+done
 ratio "sluice to sh:" sh sluice
+[ -z "$sizes" ] || ratio "bare 1 MiB to 64 KiB:" pipe_64 pipe_1024
+[ -z "$sizes" ] || ratio "bare 256 to 64 KiB:" pipe_64 pipe_256
+[ -z "$sizes" ] || ratio "sluice to bare 1 MiB:" pipe_1024 sluice
 ratio "sh to itself (null):" sh sh-again
 echo "pipe between the two: $(pipe_of_sh) bytes under sh, $(pipe_of_sluice) under sluice"
