@@ -611,7 +611,6 @@ static void judge_child(struct run *r, struct sluice_ctx *c)
 
         if (!child_failed(r, c))
                 return;
-        c->child.spec.failed = "exit";
         if (!s->known)
                 snprintf(what, sizeof(what), "its status is unknown (somebody else reaped it)");
         else if (s->signal)
