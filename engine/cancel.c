@@ -14,6 +14,7 @@ struct sluice_cancel {
         _Atomic unsigned refs;
         _Atomic int fired;
         int fd;
+        int alive_fd; /* -1: none */
 };
 
 int sluice_cancel_new(struct sluice_cancel **ret)
@@ -29,6 +30,7 @@ int sluice_cancel_new(struct sluice_cancel **ret)
                 free(c);
                 return -EMFILE;
         }
+        c->alive_fd = -1;
         atomic_init(&c->refs, 1);
         atomic_init(&c->fired, 0);
         *ret = c;
@@ -45,6 +47,19 @@ void sluice_cancel_fire(struct sluice_cancel *c)
         errno = saved;
 }
 
+int sluice_cancel_on_fd_eof(struct sluice_cancel *c, int fd)
+{
+        int copy;
+
+        if (c->alive_fd >= 0)
+                return -EEXIST;
+        copy = sys_dup(NULL, fd);
+        if (copy < 0)
+                return copy == -EBADF ? -EBADF : -EMFILE;
+        c->alive_fd = copy;
+        return 0;
+}
+
 int sluice_cancel_fired(const struct sluice_cancel *c)
 {
         return atomic_load(&c->fired);
@@ -55,6 +70,8 @@ void sluice_cancel_unref(struct sluice_cancel *c)
         if (!c || atomic_fetch_sub(&c->refs, 1) > 1)
                 return;
         close(c->fd);
+        if (c->alive_fd >= 0)
+                close(c->alive_fd);
         free(c);
 }
 
@@ -62,6 +79,11 @@ struct sluice_cancel *cancel_ref(struct sluice_cancel *c)
 {
         atomic_fetch_add(&c->refs, 1);
         return c;
+}
+
+int cancel_alive_fd(const struct sluice_cancel *c)
+{
+        return c->alive_fd;
 }
 
 int cancel_fd(const struct sluice_cancel *c)

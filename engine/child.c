@@ -1,12 +1,12 @@
-/* engine/child.c: the commands of a run: started one by one, watched through pidfds, their stderr kept, their end judged.
+/* engine/child.c: the commands of a run: started one by one, watched through their pidfds or by the guard, reaped.
  *
- *      NONE --command()--> STARTING --exec'd--> RUNNING --pidfd readable--> EXITED --(reaped; the group's leader last)
+ *      NONE --command()--> STARTING --exec'd--> RUNNING --pidfd readable, or the guard's word--> EXITED
+ *                                                            (reaped: by us, the group's leader last; or by the guard)
  *
- * Called by run.c and wire.c; calls the backend. */
+ * Called by run.c, wire.c and contain.c; calls the backend, said.c and contain.c. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,231 +15,14 @@
 #include "run.h"
 #include "terminal.h"
 
-extern char **environ;
-
 static struct backend *backend_of(const struct run *r)
 {
         return r->loop->backend;
 }
 
-static bool is_command(const struct sluice_ctx *c)
+bool is_command(const struct sluice_ctx *c)
 {
         return c->def->ops->command != NULL;
-}
-
-/* ---- stderr: kept up to a bound, the last bytes; forwarded when asked ---- */
-
-static void stderr_pump(struct sluice_ctx *c);
-
-static void tail_add(struct child *ch, const uint8_t *data, size_t bytes)
-{
-        for (size_t i = 0; i < bytes && ch->tail; i++)
-                ch->tail[(ch->tail_bytes + i) % STDERR_TAIL_BYTES] = (char)data[i];
-        ch->tail_bytes += bytes;
-}
-
-char *child_tail(const struct child *ch)
-{
-        size_t kept = ch->tail_bytes < STDERR_TAIL_BYTES ? (size_t)ch->tail_bytes : STDERR_TAIL_BYTES;
-        char *text = malloc(kept + 1);
-
-        if (!text || !ch->tail) {
-                free(text);
-                return NULL;
-        }
-        for (size_t i = 0; i < kept; i++)
-                text[i] = ch->tail[(ch->tail_bytes - kept + i) % STDERR_TAIL_BYTES];
-        text[kept] = '\0';
-        return text;
-}
-
-static void stderr_close(struct sluice_ctx *c)
-{
-        c->child.stderr_read = slot_unref(c->child.stderr_read);
-        run_wake(c->run);
-}
-
-static void stderr_polled(struct op *op)
-{
-        struct sluice_ctx *c = op->owner;
-
-        c->child.stderr_op = NULL;
-        op_free(op);
-        stderr_pump(c);
-}
-
-static void stderr_written(struct op *op)
-{
-        struct sluice_ctx *c = op->owner;
-        struct run *r = c->run;
-        int n = op_result(op);
-        uint32_t left = n > 0 ? op->io.bytes - (uint32_t)n : 0;
-        struct op *rest = NULL;
-
-        if (n < 0)
-                c->child.stderr_deaf = true; /* nobody listens, or the run is over: keep the tail only */
-        if (left > 0 && !r->stopping)
-                rest = op_new(backend_of(r), OP_WRITE, stderr_written, c);
-        if (rest) {
-                op_pin(rest, op->in, NULL, op->mem);
-                rest->io.data = (uint8_t *)op->io.data + n;
-                rest->io.bytes = left;
-                rest->io.offset = -1;
-                backend_submit(backend_of(r), rest);
-        }
-        c->child.stderr_op = rest;
-        op_free(op);
-        if (!rest)
-                stderr_pump(c);
-        run_wake(r);
-}
-
-/* Written as an operation: whoever reads our stderr may be slow, and the loop must not wait for him. */
-static bool stderr_forward(struct sluice_ctx *c, struct buffer *buffer, size_t bytes)
-{
-        struct backend *b = backend_of(c->run);
-        struct slot *out = NULL;
-        struct op *op;
-        int fd = b->ops->dup(b, STDERR_FILENO);
-
-        if (fd < 0)
-                return false;
-        if (slot_new(&out, b, fd) < 0) {
-                b->ops->close(b, fd);
-                return false;
-        }
-        op = op_new(b, OP_WRITE, stderr_written, c);
-        if (op) {
-                op_pin(op, out, NULL, &buffer->pin);
-                op->io.data = buffer->data;
-                op->io.bytes = (uint32_t)bytes;
-                op->io.offset = -1;
-                c->child.stderr_op = op;
-                backend_submit(b, op);
-        }
-        slot_unref(out);
-        return op != NULL;
-}
-
-static void stderr_arm(struct sluice_ctx *c)
-{
-        struct op *op = op_new(backend_of(c->run), OP_POLL, stderr_polled, c);
-
-        if (!op) {
-                stderr_close(c);
-                return;
-        }
-        op_pin(op, c->child.stderr_read, NULL, NULL);
-        op->poll.events = POLLIN;
-        c->child.stderr_op = op;
-        backend_submit(backend_of(c->run), op);
-}
-
-/* What to do with the bytes just read. True: read on at once. */
-static bool stderr_took(struct sluice_ctx *c, struct buffer *buffer, size_t bytes)
-{
-        struct child *ch = &c->child;
-
-        tail_add(ch, buffer->data, bytes);
-        if (c->run->plan->opt.flags & SLUICE_STDERR_FORWARD && !ch->stderr_deaf && stderr_forward(c, buffer, bytes))
-                return false;
-        if (ch->state != CHILD_EXITED) {
-                stderr_arm(c);
-                return false;
-        }
-        /* The command is gone: only what it left in the pipe is waited for, never what a grandchild that holds the pipe
-         * open may still say. */
-        ch->late_bytes += bytes;
-        if (ch->late_bytes <= STDERR_LATE_BYTES)
-                return true;
-        stderr_close(c);
-        return false;
-}
-
-static void stderr_pump(struct sluice_ctx *c)
-{
-        struct backend *b = backend_of(c->run);
-        struct buffer *buffer;
-        bool again = true;
-
-        if (!c->child.stderr_read || c->child.stderr_op)
-                return;
-        buffer = buffer_get(&c->run->loop->buffers);
-        if (!buffer) {
-                stderr_close(c);
-                return;
-        }
-        while (again) {
-                ssize_t n = b->ops->try_read(b, c->child.stderr_read, buffer->data, 16384);
-
-                again = n == -EINTR;
-                if (n > 0)
-                        again = stderr_took(c, buffer, (size_t)n);
-                else if (n == -EAGAIN && c->child.state != CHILD_EXITED)
-                        stderr_arm(c);
-                else if (!again)
-                        stderr_close(c); /* its end, or the command's */
-        }
-        buffer_unref(buffer);
-}
-
-/* The command is over. What it said last is read; but a run that is stopping waits for nobody who stalls our stderr. */
-void child_stderr_finish(struct sluice_ctx *c)
-{
-        struct op *op = c->child.stderr_op;
-
-        if (!op)
-                stderr_pump(c);
-        else if (op->kind == OP_POLL || c->run->stopping)
-                backend_cancel(backend_of(c->run), op);
-}
-
-void child_stderr_abandon(struct sluice_ctx *c)
-{
-        struct op *op = c->child.stderr_op;
-
-        if (!op || op->state == OP_DONE)
-                return;
-        backend_abandon(backend_of(c->run), op);
-        c->run->abandoned++;
-        c->child.stderr_op = NULL;
-        stderr_close(c);
-}
-
-static int take_slot(struct backend *b, struct slot **ret, int fd)
-{
-        int e = slot_new(ret, b, fd);
-
-        if (e < 0)
-                b->ops->close(b, fd);
-        return e;
-}
-
-static int stderr_open(struct sluice_ctx *c)
-{
-        struct run *r = c->run;
-        struct backend *b = backend_of(r);
-        size_t granted;
-        int fds[2], e;
-
-        /* A program that has the terminal has all of it: less and vi look at their stderr too. */
-        if (r->plan->opt.flags & SLUICE_STDERR_INHERIT || (r->plan->opt.flags & SLUICE_TERMINAL && r->terminal_taken)) {
-                fds[1] = b->ops->dup(b, STDERR_FILENO);
-                if (fds[1] < 0)
-                        fds[1] = b->ops->open_null(b, true); /* a host without stderr */
-                return fds[1] < 0 ? fds[1] : take_slot(b, &c->child.fds[2], fds[1]);
-        }
-        c->child.tail = malloc(STDERR_TAIL_BYTES);
-        e = c->child.tail ? b->ops->pipe(b, fds, 64 << 10, &granted) : -ENOMEM;
-        if (e < 0)
-                return e;
-        e = take_slot(b, &c->child.stderr_read, fds[0]);
-        if (e < 0) {
-                b->ops->close(b, fds[1]);
-                return e;
-        }
-        e = take_slot(b, &c->child.fds[2], fds[1]);
-        return e < 0 ? e : b->ops->set_nonblock(b, fds[0], true);
 }
 
 /* ---- start ---- */
@@ -298,39 +81,84 @@ static void set_group(struct sluice_ctx *c)
         s->terminal = r->terminal_fd;
 }
 
+static const struct spawn_rlimit *rlimits_of(struct prepared *p)
+{
+        for (size_t i = 0; p->options && i < p->options->rlimits_nr; i++)
+                p->rlimits[i] = (struct spawn_rlimit){ .resource = p->options->rlimits[i].resource,
+                                                       .soft = p->options->rlimits[i].soft,
+                                                       .hard = p->options->rlimits[i].hard };
+        return p->rlimits;
+}
+
+static void fill_spec(struct sluice_ctx *c)
+{
+        static const struct sluice_command_options nothing_special;
+        struct child *ch = &c->child;
+        struct prepared *p = &ch->prep;
+        const struct sluice_command_options *o = p->options ? p->options : &nothing_special;
+        struct run *r = c->run;
+
+        ch->spec = (struct spawn){ .path = ch->command.path,
+                                   .argv = ch->command.argv,
+                                   .env = p->env,
+                                   .directory = p->directory,
+                                   .extra = p->extra,
+                                   .extra_nr = (uint32_t)o->fds_nr,
+                                   .die_with_parent = r->plan->opt.flags & SLUICE_DIE_WITH_PARENT && loop_exclusive(r->loop),
+                                   .set_umask = o->flags & SLUICE_COMMAND_UMASK,
+                                   .umask = o->umask,
+                                   .nice = o->nice,
+                                   .ioprio = o->ioprio,
+                                   .rlimits = rlimits_of(p),
+                                   .rlimits_nr = (uint32_t)o->rlimits_nr,
+                                   .set_ids = p->ids != NULL,
+                                   .cgroup = -1,
+                                   .pidfd = -1 };
+        if (p->ids) {
+                ch->spec.uid = p->ids->uid;
+                ch->spec.gid = p->ids->gid;
+                ch->spec.groups = p->ids->groups;
+                ch->spec.groups_nr = p->ids->groups_nr;
+        }
+        for (int i = 0; i < 3; i++)
+                ch->spec.fds[i] = ch->fds[i]->fd;
+}
+
+/* What it takes to watch its end is there before it is: afterwards a failure would leave it unwatched. */
+static int make_watches(struct sluice_ctx *c)
+{
+        struct backend *b = backend_of(c->run);
+
+        if (!c->child.by_guard)
+                c->child.exit_op = op_new(b, OP_POLL, child_exited, c);
+        if ((!c->child.by_guard && !c->child.exit_op) || slot_reserve(&c->child.pidfd, b) < 0)
+                return -ENOMEM;
+        c->child.spawn_op = op_new(b, OP_SPAWN, child_spawned, c);
+        return c->child.spawn_op ? 0 : -ENOMEM;
+}
+
 static int child_start(struct sluice_ctx *c)
 {
         struct run *r = c->run;
         struct child *ch = &c->child;
-        struct op *op;
         int e;
 
         ch->command.size = sizeof(ch->command);
         e = c->def->ops->command(c, c->self, &ch->command);
+        e = e < 0 ? e : contain_begin(r);
+        e = e < 0 ? e : said_open(c);
         if (e < 0)
                 return e;
-        e = stderr_open(c);
-        if (e < 0)
-                return e;
-        ch->spec = (struct spawn){ .path = ch->command.path,
-                                   .argv = ch->command.argv,
-                                   .env = ch->command.env ? ch->command.env : environ,
-                                   .directory = ch->command.directory,
-                                   .die_with_parent = r->plan->opt.flags & SLUICE_DIE_WITH_PARENT && loop_exclusive(r->loop) };
-        for (int i = 0; i < 3; i++)
-                ch->spec.fds[i] = ch->fds[i]->fd;
+        fill_spec(c);
         set_group(c);
-        /* What it takes to watch its end is there before it is: afterwards a failure would leave it unwatched. */
-        ch->exit_op = op_new(backend_of(r), OP_POLL, child_exited, c);
-        if (!ch->exit_op || slot_reserve(&ch->pidfd, backend_of(r)) < 0)
-                return -ENOMEM;
-        op = op_new(backend_of(r), OP_SPAWN, child_spawned, c);
-        if (!op)
-                return -ENOMEM;
-        op->spawn.spec = &ch->spec;
-        ch->spawn_op = op;
+        e = contain_spawn(c, &ch->spec);
+        e = e < 0 ? e : memory_begin(c);
+        e = e < 0 ? e : make_watches(c);
+        if (e < 0)
+                return e;
+        ch->spawn_op->spawn.spec = &ch->spec;
         ch->state = CHILD_STARTING;
-        backend_submit(backend_of(r), op);
+        backend_submit(backend_of(r), ch->spawn_op);
         return 0;
 }
 
@@ -358,12 +186,36 @@ static void watch_exit(struct sluice_ctx *c, struct op *op)
         backend_submit(backend_of(c->run), op);
 }
 
+/* Its guard has gone: the end is seen by its pidfd, the status by nobody. */
+void child_watch(struct sluice_ctx *c)
+{
+        struct op *op;
+
+        c->child.by_guard = false;
+        op = op_new(backend_of(c->run), OP_POLL, child_exited, c);
+        if (op)
+                watch_exit(c, op);
+        else
+                child_ended(c, &(struct child_status){ .known = false });
+}
+
 static void drop_exit_op(struct child *ch)
 {
         if (ch->exit_op && ch->exit_op->state == OP_NEW) {
                 op_free(ch->exit_op);
                 ch->exit_op = NULL;
         }
+}
+
+static void spawn_failed(struct sluice_ctx *c, int error)
+{
+        struct child *ch = &c->child;
+
+        ch->state = CHILD_NONE;
+        drop_exit_op(ch);
+        said_close(c);
+        spawn_fail(c, error, spawn_step_name(ch->spec.failed));
+        run_wake(c->run);
 }
 
 static void child_spawned(struct op *op)
@@ -377,26 +229,28 @@ static void child_spawned(struct op *op)
         op_free(op);
         let_go_of_fds(c);
         if (e < 0) {
-                ch->state = CHILD_NONE;
-                drop_exit_op(ch);
-                stderr_close(c);
-                spawn_fail(c, e, ch->spec.failed ? ch->spec.failed : "start");
-                run_wake(r);
+                spawn_failed(c, e);
                 return;
         }
         drop_lent_copies(c);
         ch->state = CHILD_RUNNING;
         ch->pid = ch->spec.pid;
+        ch->started_ns = backend_now_ns(backend_of(r));
         if (ch->spec.group_mode == SPAWN_GROUP_NEW) {
                 r->group = ch->pid;
                 ch->leader = true;
         }
         ch->pidfd->fd = ch->spec.pidfd;
-        watch_exit(c, ch->exit_op);
+        if (!ch->by_guard)
+                watch_exit(c, ch->exit_op);
+        memory_started(c);
         if (ch->stderr_read)
-                stderr_pump(c);
+                said_pump(c);
+        event_send(r, &(struct sluice_event){ .kind = SLUICE_EVENT_START, .stage = c->index, .pid = ch->pid });
+        if (ch->early_exit)
+                child_ended(c, &ch->status);
         if (r->stopping) /* cancelled while it started: it missed the signal */
-                children_signal(r, r->kill_step >= 2 ? SIGKILL : SIGTERM);
+                end_signal(r, r->kill_step >= 2 ? SIGKILL : SIGTERM);
         else
                 child_spawn_next(r);
         run_wake(r);
@@ -421,34 +275,53 @@ static bool reader_holds(const struct run *r, const struct sluice_ctx *c)
                 return false;
         l = &r->links[c->def->out_link];
         reader = &r->stages[l->plan->to].child;
+        if (reader->state < CHILD_RUNNING)
+                return !r->stopping; /* it has not started yet: the end is still ours */
         return reader->state == CHILD_RUNNING && b->ops->process_holds(b, reader->pid, STDIN_FILENO, l->pipe_inode);
+}
+
+/* Known or not, its status is `status`; nothing of it runs any more. */
+void child_ended(struct sluice_ctx *c, const struct child_status *status)
+{
+        struct run *r = c->run;
+        struct child *ch = &c->child;
+
+        ch->status = *status;
+        ch->reader_held = ended_by_pipe(ch) && reader_holds(r, c);
+        ch->state = CHILD_EXITED;
+        ch->ended_ns = backend_now_ns(backend_of(r));
+        ch->reaped = !ch->leader;
+        ch->cpu_s = ch->status.cpu_s;
+        r->cpu_children_s += ch->cpu_s;
+        memory_stop(c);
+        said_finish(c);
+        event_send(r, &(struct sluice_event){ .kind = SLUICE_EVENT_EXIT,
+                                              .stage = c->index,
+                                              .pid = ch->pid,
+                                              .exit_status = ch->status.known ? ch->status.exit_status : -1,
+                                              .signal = ch->status.signal });
+        if (c->def->in_link >= 0 && r->links[c->def->in_link].driven)
+                link_poke_sink(&r->links[c->def->in_link].link);
+        run_may_fail_fast(r);
+        run_wake(r);
 }
 
 static void child_exited(struct op *op)
 {
         struct sluice_ctx *c = op->owner;
-        struct run *r = c->run;
-        struct backend *b = backend_of(r);
+        struct backend *b = backend_of(c->run);
         struct child *ch = &c->child;
+        struct child_status status;
         int e;
 
         ch->exit_op = NULL;
         op_free(op);
-        e = b->ops->wait_child(b, ch->pidfd->fd, !ch->leader, &ch->status);
+        e = b->ops->wait_child(b, ch->pidfd->fd, !ch->leader, &status);
         op = e == -EAGAIN ? op_new(b, OP_POLL, child_exited, c) : NULL;
-        if (op) { /* not yet: somebody woke the poll */
+        if (op) /* not yet: somebody woke the poll */
                 watch_exit(c, op);
-                return;
-        }
-        ch->reader_held = ended_by_pipe(ch) && reader_holds(r, c);
-        ch->state = CHILD_EXITED;
-        ch->reaped = !ch->leader;
-        ch->cpu_s = ch->status.cpu_s;
-        r->cpu_children_s += ch->cpu_s;
-        child_stderr_finish(c);
-        if (c->def->in_link >= 0 && r->links[c->def->in_link].driven)
-                link_poke_sink(&r->links[c->def->in_link].link);
-        run_wake(r);
+        else
+                child_ended(c, &status);
 }
 
 bool children_running(const struct run *r)
@@ -462,23 +335,12 @@ bool children_running(const struct run *r)
         return false;
 }
 
-/* The group first, while its leader, dead or not, still holds its number; then those that left it. */
-void children_signal(struct run *r, int signal)
+bool any_child_alive(const struct run *r)
 {
-        struct backend *b = backend_of(r);
-
-        if (r->group > 0) {
-                b->ops->kill_group(b, r->group, signal);
-                b->ops->kill_group(b, r->group, SIGCONT);
-        }
-        for (size_t i = 0; i < r->plan->stages_nr; i++) {
-                struct child *ch = &r->stages[i].child;
-
-                if (ch->state != CHILD_RUNNING)
-                        continue;
-                b->ops->kill_child(b, ch->pidfd->fd, signal);
-                b->ops->kill_child(b, ch->pidfd->fd, SIGCONT);
-        }
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                if (r->stages[i].child.state == CHILD_RUNNING)
+                        return true;
+        return false;
 }
 
 void children_reap(struct run *r)
@@ -492,10 +354,13 @@ void children_reap(struct run *r)
                 struct child *ch = &r->stages[i].child;
                 struct child_status status;
 
-                if (ch->state == CHILD_EXITED && !ch->reaped) {
+                if (ch->state != CHILD_EXITED || ch->reaped)
+                        continue;
+                if (ch->by_guard)
+                        contain_reap(&r->stages[i]);
+                else
                         b->ops->wait_child(b, ch->pidfd->fd, true, &status);
-                        ch->reaped = true;
-                }
+                ch->reaped = true;
         }
         r->group = 0;
 }
@@ -506,8 +371,8 @@ void child_fini(struct sluice_ctx *c)
         let_go_of_fds(c);
         c->child.stderr_read = slot_unref(c->child.stderr_read);
         c->child.pidfd = slot_unref(c->child.pidfd);
-        free(c->child.tail);
-        c->child.tail = NULL;
+        cgroup_close(&c->child.memory.cgroup);
+        prepared_fini(&c->child.prep);
 }
 
 bool stage_upstream_exited(const struct run *r, int stage)
@@ -521,118 +386,4 @@ bool stage_upstream_exited(const struct run *r, int stage)
                 if (is_command(&r->stages[i]) && r->stages[i].child.state != CHILD_EXITED)
                         return false;
         }
-}
-
-/* ---- judgement ---- */
-
-/* A writer that died of its reader's early end did not fail. One that died of SIGPIPE while its reader was still there
- * died of something else, and what the reader took for the end of its input was a truncation. */
-static bool excused(const struct run *r, const struct sluice_ctx *c)
-{
-        const struct run_link *l;
-
-        if (!ended_by_pipe(&c->child) || c->def->out_link < 0)
-                return false;
-        l = &r->links[c->def->out_link];
-        if (l->mode == SLUICE_LINK_PIPE)
-                return !c->child.reader_held;
-        return l->driven && (l->link.early || l->link.result < 0);
-}
-
-static bool child_failed(const struct run *r, const struct sluice_ctx *c)
-{
-        const struct child_status *s = &c->child.status;
-
-        if (!is_command(c) || c->child.state != CHILD_EXITED)
-                return false;
-        return !s->known || ((s->signal || s->exit_status) && !excused(r, c));
-}
-
-bool stage_upstream_failed(const struct run *r, int stage)
-{
-        for (int i = stage;;) {
-                int link = r->stages[i].def->in_link;
-
-                if (link < 0)
-                        return false;
-                i = r->plan->links[link].from;
-                if (child_failed(r, &r->stages[i]))
-                        return true;
-        }
-}
-
-/* On a DIRECT link the process saw the error, not we. When it fails, the end it was lent is examined. */
-static void judge_direct(struct run *r, struct sluice_ctx *c, char *why, size_t cap)
-{
-        struct run_link *l = c->def->out_link >= 0 ? &r->links[c->def->out_link] : NULL;
-        struct backend *b = backend_of(r);
-        struct sluice_ctx *sink;
-        struct failure *f;
-        int error = 0;
-
-        if (!l || l->mode != SLUICE_LINK_DIRECT)
-                return;
-        sink = &r->stages[l->plan->to];
-        if (sink->def->ops->command)
-                return;
-        if (ended_by_pipe(&c->child))
-                error = -EPIPE;
-        else if (ctx_slot(sink, sink->def->ops->fd(sink, sink->self, SLUICE_INPUT)))
-                error = b->ops->probable_error(b, sink->def->ops->fd(sink, sink->self, SLUICE_INPUT));
-        if (error == 0)
-                return;
-        snprintf(why, cap, ": probable cause: %s: %s", sink->def->name, strerror(-error));
-        if (error == -EPIPE)
-                return;
-        f = failure_new(r, FAILURE_ENGINE, sink->index, l->link.index, error, "write",
-                        "%s: %s (probable cause: it was written by %s, which failed)", sink->def->name, strerror(-error),
-                        c->def->name);
-        if (f)
-                f->inferred = true;
-        run_fail(r, f);
-}
-
-static void last_line(const char *tail, char *ret, size_t cap)
-{
-        size_t end = strlen(tail), begin;
-
-        while (end > 0 && (tail[end - 1] == '\n' || tail[end - 1] == ' '))
-                end--;
-        for (begin = end; begin > 0 && tail[begin - 1] != '\n'; begin--)
-                continue;
-        snprintf(ret, cap, "%s%.*s", end > begin ? ": " : "", (int)(end - begin), tail + begin);
-}
-
-static void judge_child(struct run *r, struct sluice_ctx *c)
-{
-        const struct child_status *s = &c->child.status;
-        char what[64], why[160] = "", said[200] = "";
-        struct failure *f;
-
-        if (!child_failed(r, c))
-                return;
-        if (!s->known)
-                snprintf(what, sizeof(what), "its status is unknown (somebody else reaped it)");
-        else if (s->signal)
-                snprintf(what, sizeof(what), "killed by SIG%s", sigabbrev_np(s->signal) ? sigabbrev_np(s->signal) : "?");
-        else
-                snprintf(what, sizeof(what), "exit status %d", s->exit_status);
-        judge_direct(r, c, why, sizeof(why));
-        f = failure_new(r, ended_by_pipe(&c->child) ? FAILURE_PIPE : FAILURE_COMMAND, c->index, -1, -ECHILD, "exit", "%s", "");
-        if (f) {
-                f->stderr_tail = child_tail(&c->child);
-                if (f->stderr_tail && !(r->plan->opt.flags & SLUICE_STDERR_FORWARD)) /* else it has been said already */
-                        last_line(f->stderr_tail, said, sizeof(said));
-                f->exit_status = s->known && !s->signal ? s->exit_status : -1;
-                f->signal = s->signal;
-                f->inferred = why[0] != '\0';
-                snprintf(f->message, sizeof(f->message), "%s: %s%s%s", c->def->name, what, why, said);
-        }
-        run_fail(r, f);
-}
-
-void child_judge(struct run *r)
-{
-        for (size_t i = 0; i < r->plan->stages_nr; i++)
-                judge_child(r, &r->stages[i]);
 }

@@ -304,6 +304,12 @@ int sluice_ctx_linked(const struct sluice_ctx *c, enum sluice_direction dir)
         return (dir == SLUICE_INPUT ? c->def->in_link : c->def->out_link) >= 0;
 }
 
+void sluice_ctx_ready(struct sluice_ctx *c)
+{
+        c->function_waits = false;
+        function_kick(c);
+}
+
 void sluice_ctx_note(struct sluice_ctx *c, const char *operation, const char *format, ...)
 {
         va_list args;
@@ -373,9 +379,22 @@ int sluice_ctx_unlink(struct sluice_ctx *c, const char *path, sluice_then_fn *th
         return call_path(c, call_op(c, OP_UNLINK, -1), path, NULL, then);
 }
 
-int sluice_ctx_find(struct sluice_ctx *c, const char *command, const char *path, sluice_then_fn *then)
+int ctx_find(struct sluice_ctx *c, const char *command, const char *path, int directory, sluice_then_fn *then)
 {
-        return call_path(c, call_op(c, OP_FIND, -1), command, path, then);
+        return call_path(c, call_op(c, OP_FIND, directory), command, path, then);
+}
+
+/* The strings and *ret stay until close(). */
+int ctx_ids(struct sluice_ctx *c, const char *user, const char *group, struct ids *ret, sluice_then_fn *then)
+{
+        struct op *op = call_op(c, OP_IDS, -1);
+
+        if (!op)
+                return -ENOMEM;
+        op->ids.user = user;
+        op->ids.group = group;
+        op->ids.ret = ret;
+        return call_start(c, op, 0, then);
 }
 
 int sluice_ctx_truncate(struct sluice_ctx *c, int fd, int64_t length, sluice_then_fn *then)

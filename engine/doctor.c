@@ -8,6 +8,7 @@
 
 #include <sluice/sluice.h>
 
+#include "contain.h"
 #include "pipe.h"
 #include "probe.h"
 #include "uapi.h"
@@ -22,7 +23,7 @@ static void say(struct report *r, const char *subject, enum sluice_health health
 
 static void say(struct report *r, const char *subject, enum sluice_health health, const char *cure, const char *format, ...)
 {
-        char value[256];
+        char value[640];
         va_list args;
 
         va_start(args, format);
@@ -95,6 +96,23 @@ static void zero_copy(struct report *r, const struct probe *p)
                     strerror(-p->splice_shares_pages));
 }
 
+/* What a run can hold together, and by what (contain.h). */
+static void processes(struct report *r)
+{
+        enum sluice_contain best;
+        char why[512];
+
+        best = contain_probe(why, sizeof(why));
+        say(r, "process trees",
+            best == SLUICE_CONTAIN_WALK    ? SLUICE_AMISS
+            : best == SLUICE_CONTAIN_GUARD ? SLUICE_NOTE
+                                           : SLUICE_GOOD,
+            best == SLUICE_CONTAIN_WALK
+                    ? "allow memfd_create and execution of memory files (sysctl -w vm.memfd_noexec=0), or install sluice-guard"
+                    : "none needed; a cgroup is faster and exact: run as root, or in a delegated cgroup (systemd: Delegate=yes)",
+            "%s: %s", sluice_contain_name(best), why);
+}
+
 static void limits(struct report *r, const struct probe *p)
 {
         if (p->memlock_exempt || p->memlock_bytes == UINT64_MAX)
@@ -129,6 +147,7 @@ void sluice_doctor(sluice_finding_fn *fn, void *arg)
             p.ring.error < 0 ? "none: only direct and pipe links can run" : "io_uring");
         zero_copy(&r, &p);
         pipes(&r, &p);
+        processes(&r);
         limits(&r, &p);
 }
 

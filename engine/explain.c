@@ -59,6 +59,8 @@ static int afterwards(const struct run_link *l, char *buf, size_t cap)
                 return l->metered.certainty ? snprintf(buf, cap, "; about %" PRIu64 " bytes", l->metered.value) : 0;
         if (!l->driven || l->link.state != LINK_ENDED)
                 return 0;
+        if (l->mode == SLUICE_LINK_HANDOVER)
+                return snprintf(buf, cap, "; %" PRIu64 " bytes", c->delivered);
         if (l->link.pipe_bytes && l->link.driver != SLUICE_DRIVER_COPY)
                 size_words(l->link.pipe_bytes, pipe, sizeof(pipe));
         n = snprintf(buf, cap, "; driver %s (%s)%s%s%s", sluice_driver_name(l->link.driver),

@@ -1,8 +1,5 @@
-/* engine/failure.c: what went wrong, kept in order, and which of it explains the rest. Called by everything in a run.
- *
- * Ranking: what the engine saw itself (a full disk, a refused connection) before what commands say of themselves,
- * since a full disk makes commands upstream fail and not the other way round; the earliest command before later ones,
- * since its missing output is what they choke on; broken pipes last: they are an effect. */
+/* engine/failure.c: what went wrong, kept in order, and which of it explains the rest (rank.h). Called by everything in a
+ * run. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,6 +36,9 @@ void run_fail(struct run *r, struct failure *f)
         while (*at)
                 at = &(*at)->next;
         *at = f;
+        r->failures_nr++;
+        if (f && f->stage >= 0 && r->stages[f->stage].outcome.order == 0)
+                r->stages[f->stage].outcome.order = r->failures_nr;
         if (!f || f->class == FAILURE_ENGINE)
                 run_stop(r);
 }
@@ -51,19 +51,30 @@ static const char *refusal(const struct run *r, int error)
         return refused < 0 && error == refused ? " (io_uring is refused here; 'sluice doctor' names the cure)" : "";
 }
 
+/* An end that failed ends the run; one whose failure is to be ignored only itself, if it had begun to move. */
 void stage_fail(struct sluice_ctx *c, int error, const char *operation)
 {
         struct run *r = c->run;
         const char *name = c->def->name;
+        char *message = c->outcome.message;
 
         if (error == -ECANCELED && r->stopping)
                 return;
-        if (c->note[0])
-                run_fail(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, c->note_operation ? c->note_operation : operation,
-                                        "%s: %s%s", name, c->note, refusal(r, error)));
-        else
-                run_fail(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s: %s: %s%s", name, operation,
-                                        strerror(-error), refusal(r, error)));
+        if (c->note[0] && c->note_operation)
+                operation = c->note_operation;
+        if (c->outcome.error == 0) {
+                if (c->note[0])
+                        snprintf(message, MESSAGE_BYTES, "%s: %s%s", name, c->note, refusal(r, error));
+                else
+                        snprintf(message, MESSAGE_BYTES, "%s: %s: %s%s", name, operation, strerror(-error), refusal(r, error));
+        }
+        stage_saw(c, error, operation);
+        c->outcome.verdict = error == -EPIPE ? SLUICE_VERDICT_PIPE : SLUICE_VERDICT_FAILED;
+        if (r->phase >= RUN_MOVING && judge_ignores(c)) {
+                run_wake(r);
+                return;
+        }
+        run_fail(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s", message));
 }
 
 void failures_free(struct run *r)
@@ -77,25 +88,20 @@ void failures_free(struct run *r)
         }
 }
 
-static bool explains(const struct failure *a, const struct failure *b)
-{
-        if (a->class != b->class)
-                return a->class < b->class;
-        if (a->class == FAILURE_ENGINE) /* in order of appearance */
-                return false;
-        if (a->class == FAILURE_PIPE)
-                return a->stage > b->stage;
-        return a->stage < b->stage;
-}
-
+/* A failure of the run itself (no pipe to be had, the guard killed) competes with those of ends by its time. */
 struct failure *failures_first(const struct run *r)
 {
-        struct failure *best = r->failures;
+        struct failure *own = NULL, *best = NULL;
 
-        for (struct failure *f = best ? best->next : NULL; f; f = f->next)
-                if (explains(f, best))
+        for (struct failure *f = r->failures; f; f = f->next) {
+                if (f->stage < 0 && !own && !best)
+                        own = f;
+                if (f->stage >= 0 && f->stage == r->explains && !best)
                         best = f;
-        return best;
+        }
+        if (own && (!best || own->class < best->class || r->explains < 0))
+                return own;
+        return best ? best : own ? own : r->failures;
 }
 
 /* A deadline that expired is always visible, whatever its victims answered. */

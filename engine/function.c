@@ -4,6 +4,8 @@
  *
  * Called by links when there are bytes or there is room, and by run.c when the input has ended. */
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "check.h"
 #include "run.h"
@@ -18,12 +20,18 @@ static struct run_link *out_link(struct sluice_ctx *c)
         return c->def->out_link >= 0 ? &c->run->links[c->def->out_link] : NULL;
 }
 
+bool is_function(const struct sluice_ctx *c)
+{
+        return c->def->ops->process && !c->def->ops->fd && !c->def->ops->command;
+}
+
 /* The function is over: upstream is told that no more is wanted, downstream that no more comes. */
 static void finish(struct sluice_ctx *c)
 {
         struct run_link *before = in_link(c), *after = out_link(c);
 
         c->function_done = true;
+        ctx_cancel_calls(c);
         if (before && !before->ended) {
                 before->link.early = true;
                 link_cancel(&before->link, 0);
@@ -33,10 +41,45 @@ static void finish(struct sluice_ctx *c)
         run_wake(c->run);
 }
 
+/* Its failure ends it alone, as a command's does; the others meet a broken pipe and the end of their input. */
 static void function_fail(struct sluice_ctx *c, int error)
 {
-        c->function_done = true;
-        stage_fail(c, error, "process");
+        struct stage_outcome *o = &c->outcome;
+
+        if (o->error == 0)
+                snprintf(o->message, sizeof(o->message), "%s: %s", c->def->name, c->note[0] ? c->note : strerror(-error));
+        stage_saw(c, error, c->note[0] && c->note_operation ? c->note_operation : "process");
+        finish(c);
+        run_may_fail_fast(c->run);
+}
+
+/* What takes its output has ended. Bytes on their way that were not taken: the function met a broken pipe. None: it meets
+ * one when it gives more, as a command would; but a source, or one that waits for its host, may never. */
+void function_cut_short(struct sluice_ctx *c)
+{
+        struct run_link *after = out_link(c);
+
+        if (c->function_done)
+                return;
+        c->output_gone = true;
+        c->outcome.ended = c->run->stopping;
+        c->outcome.cut_short = !c->run->stopping && link_inside(&after->link) > 0;
+        if (c->outcome.ended || c->outcome.cut_short || c->def->in_link < 0 || c->function_waits)
+                finish(c);
+        else
+                function_kick(c);
+}
+
+void function_kick(struct sluice_ctx *c)
+{
+        struct run_link *before = in_link(c), *after = out_link(c);
+
+        if (before && before->link.state == LINK_MOVING)
+                loop_ready(c->run->loop, &before->link);
+        if (after && after->link.state == LINK_MOVING)
+                loop_ready(c->run->loop, &after->link);
+        while (before && before->ended && function_step(c))
+                continue;
 }
 
 struct call_bufs {
@@ -60,7 +103,7 @@ static bool prepare(struct sluice_ctx *c, struct call_bufs *bufs)
         if (!after)
                 return true;
         /* One slot stays free for END. */
-        if (after->link.state != LINK_MOVING || after->link.segments.nr >= SEGMENTS_MAX - 1)
+        if (!c->output_gone && (after->link.state != LINK_MOVING || after->link.segments.nr >= SEGMENTS_MAX - 1))
                 return false;
         bufs->memory = buffer_get(&c->run->loop->buffers);
         if (!bufs->memory) {
@@ -77,6 +120,11 @@ static bool account(struct sluice_ctx *c, struct call_bufs *bufs, int r)
         struct run_link *before = in_link(c), *after = out_link(c);
         bool idle = bufs->in.consumed == 0 && bufs->out.len == 0 && !bufs->out.end && r == 0;
 
+        if (r == -EAGAIN) {
+                c->function_waits = true;
+                buffer_unref(bufs->memory);
+                return false;
+        }
         if (r >= 0 && (bufs->in.consumed > bufs->in.len || bufs->out.len > bufs->out.cap))
                 r = -EPROTO;
         if (r >= 0 && idle && !bufs->in.end) {
@@ -90,6 +138,12 @@ static bool account(struct sluice_ctx *c, struct call_bufs *bufs, int r)
         }
         if (bufs->in.consumed)
                 link_consume(&before->link, (uint32_t)bufs->in.consumed);
+        if (bufs->out.len && c->output_gone) {
+                buffer_unref(bufs->memory);
+                c->outcome.cut_short = true;
+                finish(c);
+                return true;
+        }
         if (bufs->out.len)
                 link_give_memory(&after->link, bufs->memory, (uint32_t)bufs->out.len);
         else
@@ -97,8 +151,10 @@ static bool account(struct sluice_ctx *c, struct call_bufs *bufs, int r)
         /* The end is told until a call produces nothing more. */
         if (bufs->in.end && bufs->in.consumed == bufs->in.len && bufs->out.len == 0)
                 c->in_end_told = true;
-        if (r == SLUICE_END || bufs->out.end || c->in_end_told)
+        if (r > 0 || bufs->out.end || c->in_end_told) {
+                c->outcome.early = r == SLUICE_FINISH_EARLY || (r == SLUICE_END && before && !bufs->in.end);
                 finish(c);
+        }
         return true;
 }
 
@@ -107,7 +163,7 @@ bool function_step(struct sluice_ctx *c)
         struct call_bufs bufs;
         int r;
 
-        if (c->function_done || c->run->stopping || c->run->phase != RUN_MOVING || !prepare(c, &bufs))
+        if (c->function_done || c->function_waits || c->run->stopping || c->run->phase != RUN_MOVING || !prepare(c, &bufs))
                 return false;
         r = c->def->ops->process(c, c->self, in_link(c) ? &bufs.in : NULL, out_link(c) ? &bufs.out : NULL);
         return account(c, &bufs, r);

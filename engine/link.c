@@ -714,6 +714,8 @@ static bool move_memory(struct link *l, struct segment *s)
                 segments_pop(&l->segments);
                 return true;
         }
+        if (!l->sink.slot)
+                return l->hooks->memory(l);
         if (l->drain.state != MOVER_IDLE)
                 return false;
         return write_memory(l, s->buffer, s->at, (uint32_t)s->length);
@@ -792,18 +794,41 @@ void link_start(struct link *l)
 
 /* ---- memory ---- */
 
+/* Between two functions the first segment's own memory is what the reader sees. */
+static struct segment *handed_over(struct link *l)
+{
+        struct segment *s = l->source.slot ? NULL : segments_first(&l->segments);
+
+        return s && s->kind == SEGMENT_MEM ? s : NULL;
+}
+
 uint32_t link_peek(struct link *l, uint8_t **ret)
 {
+        struct segment *s = handed_over(l);
+
+        if (!l->source.slot) {
+                *ret = s ? s->buffer->data + s->at : NULL;
+                return s ? (uint32_t)s->length : 0;
+        }
         *ret = l->buffer ? l->buffer->data + l->buffer_at : NULL;
         return l->fill.state == MOVER_BUSY ? 0 : l->buffer_bytes;
 }
 
 void link_consume(struct link *l, uint32_t bytes)
 {
-        ASSERT(bytes <= l->buffer_bytes);
-        l->buffer_bytes -= bytes;
-        l->buffer_at = l->buffer_bytes ? l->buffer_at + bytes : 0;
-        delivered(l, bytes, false);
+        struct segment *s = handed_over(l);
+
+        if (s) {
+                ASSERT(bytes <= s->length);
+                s->length -= bytes;
+                s->at += bytes;
+                l->counts.delivered += bytes;
+        } else {
+                ASSERT(bytes <= l->buffer_bytes);
+                l->buffer_bytes -= bytes;
+                l->buffer_at = l->buffer_bytes ? l->buffer_at + bytes : 0;
+                delivered(l, bytes, false);
+        }
         if (l->state == LINK_MOVING)
                 loop_ready(l->loop, l);
 }

@@ -38,6 +38,8 @@ int sluice_loop_new(struct sluice_loop **ret, const struct sluice_loop_options *
         list_init(&l->advance);
         list_init(&l->posts);
         list_init(&l->later);
+        list_init(&l->guards);
+        list_init(&l->memory_watched);
         pthread_mutex_init(&l->posts_lock, NULL);
         *ret = l;
         return 0;
@@ -50,6 +52,7 @@ void sluice_loop_free(struct sluice_loop *l)
         if (!l)
                 return;
         ASSERT(l->runs == 0);
+        guards_fini(l);
         pipe_cache_fini(&l->pipes);
         backend_free(l->backend);
         buffers_fini(&l->buffers);
@@ -113,7 +116,7 @@ void loop_advance(struct sluice_loop *l, struct run *run)
  * RLIMIT_FSIZE raises SIGXFSZ. The host's dispositions are not ours to change: both are blocked for the turn, and one
  * that was not pending before is taken away. */
 static const int held[] = { SIGPIPE, SIGXFSZ };
-enum { HELD = sizeof(held) / sizeof(held[0]) };
+enum { HELD = sizeof(held) / sizeof(held[0]), ROUNDS_AT_ONCE = 64 };
 
 static void signals_hold(struct sluice_loop *l)
 {
@@ -223,6 +226,19 @@ static bool work_left(struct sluice_loop *l)
         return !list_empty(&l->ready) || !list_empty(&l->advance) || !list_empty(&l->later) || posts_waiting(l);
 }
 
+/* What an exclusive loop did inline is done already: starting ten commands is one turn, not ten. Bounded: fairness. */
+static void finish_at_once(struct sluice_loop *l)
+{
+        struct list done;
+
+        for (int i = 0; i < ROUNDS_AT_ONCE && !list_empty(&l->backend->finished); i++) {
+                list_init(&done);
+                list_splice(&done, &l->backend->finished);
+                dispatch(&done);
+                advance_runs(l);
+        }
+}
+
 static int turn(struct sluice_loop *l, int timeout_ms)
 {
         int r = loop_check_thread(l);
@@ -242,6 +258,7 @@ static int turn(struct sluice_loop *l, int timeout_ms)
         r = backend_wait(l->backend, &done, work_left(l) || any ? 0 : timeout_ms < 0 ? -1 : timeout_ms * INT64_C(1000000));
         any |= dispatch(&done);
         any |= advance_runs(l);
+        finish_at_once(l);
         signals_release(l);
         l->in_turn = false;
         if (work_left(l) || backend_has_work(l->backend))

@@ -21,7 +21,12 @@ struct sluice_loop {
         struct list ready;   /* struct link: have work and budget */
         struct list advance; /* struct run: something of theirs changed */
         struct list later;   /* struct later */
-        unsigned runs;       /* alive on this loop */
+        struct list guards;  /* struct loop_guard */
+        uint64_t contain_ids;
+        int no_cgroup;              /* -errno: why none can be made here; 0: not tried, or it can */
+        struct list memory_watched; /* struct watched: commands whose memory is sampled, by one timer for all */
+        struct op *memory_timer;
+        unsigned runs; /* alive on this loop */
         bool bound, in_turn;
         bool watched; /* a host polls its fd: it must be told of work that no completion tells of */
         pthread_t thread;

@@ -3,11 +3,13 @@
 #include "pipeline.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
+#include "environ.h"
 
 const char *sluice_version(void)
 {
@@ -17,19 +19,37 @@ const char *sluice_version(void)
 static int check_options(const struct sluice_options *o)
 {
         const unsigned known = SLUICE_FORBID_COPY | SLUICE_PROCESS_GROUP | SLUICE_TERMINAL | SLUICE_DIE_WITH_PARENT |
-                               SLUICE_STDERR_FORWARD | SLUICE_STDERR_INHERIT;
+                               SLUICE_STDERR_FORWARD | SLUICE_STDERR_INHERIT | SLUICE_EARLY_EXIT_OK | SLUICE_FAIL_FAST |
+                               SLUICE_GUARD;
 
-        if (o->size != sizeof(*o) || o->flags & ~known)
+        if (o->flags & ~known || (int)o->contain < SLUICE_CONTAIN_AUTO || o->contain > SLUICE_CONTAIN_NONE)
                 return -EINVAL;
         if ((int)o->driver < SLUICE_DRIVER_AUTO || o->driver > SLUICE_DRIVER_COPY || o->timeout_ms < 0 || o->grace_ms < 0)
+                return -EINVAL;
+        if (env_check(o->env, o->env_nr) < 0)
                 return -EINVAL;
         return o->flags & SLUICE_FORBID_COPY && o->driver == SLUICE_DRIVER_COPY ? -EINVAL : 0;
 }
 
+/* A host that was built with older headers knows fewer fields: the rest are 0. */
+static int read_options(const struct sluice_options *opt, struct sluice_options *ret)
+{
+        const size_t first_release = offsetof(struct sluice_options, contain);
+
+        *ret = (struct sluice_options){ .size = sizeof(*ret) };
+        if (!opt)
+                return 0;
+        if (opt->size < first_release || opt->size > sizeof(*ret))
+                return -EINVAL;
+        memcpy(ret, opt, opt->size);
+        return check_options(ret);
+}
+
 int sluice_pipeline_new(struct sluice_pipeline **ret, const struct sluice_options *opt)
 {
+        struct sluice_options options;
         struct sluice_pipeline *p;
-        int r = opt ? check_options(opt) : 0;
+        int r = read_options(opt, &options);
 
         if (r < 0)
                 return r;
@@ -37,7 +57,7 @@ int sluice_pipeline_new(struct sluice_pipeline **ret, const struct sluice_option
         if (!p)
                 return -ENOMEM;
         p->error_stage = -1;
-        r = plan_new(&p->plan, opt);
+        r = plan_new(&p->plan, &options);
         if (r < 0) {
                 free(p);
                 return r;
@@ -80,6 +100,31 @@ int sluice_pipeline_add(struct sluice_pipeline *p, const struct sluice_stage_ops
 int sluice_pipeline_link(struct sluice_pipeline *p, int from, int to)
 {
         return plan_add_link(p->plan, from, to);
+}
+
+int sluice_pipeline_chain(struct sluice_pipeline *p)
+{
+        size_t nr = p->plan->stages_nr;
+
+        if (p->plan->frozen)
+                return -EBUSY;
+        for (size_t i = 1; i < nr; i++)
+                if (p->plan->stages[i].in_link >= 0)
+                        return -EEXIST;
+        for (size_t i = 1; i < nr; i++) {
+                int r = plan_add_link(p->plan, (int)i - 1, (int)i);
+
+                if (r < 0) {
+                        plan_drop_links(p->plan, i - 1);
+                        return r;
+                }
+        }
+        return 0;
+}
+
+int sluice_pipeline_ignore(struct sluice_pipeline *p, int stage, enum sluice_ignore what, int value)
+{
+        return plan_add_ignore(p->plan, stage, what, value);
 }
 
 int sluice_pipeline_build(struct sluice_pipeline *p)
@@ -201,6 +246,23 @@ pid_t sluice_pipeline_stage_pid(const struct sluice_pipeline *p, int stage)
         if (!is_running(p) || stage < 0 || (size_t)stage >= p->plan->stages_nr)
                 return -ESRCH;
         return p->run->stages[stage].child.state == CHILD_RUNNING ? p->run->stages[stage].child.pid : -ESRCH;
+}
+
+int sluice_pipeline_stage_stopped(const struct sluice_pipeline *p, int stage)
+{
+        const struct child *ch;
+        struct backend *b;
+
+        if (!is_running(p) || stage < 0 || (size_t)stage >= p->plan->stages_nr)
+                return -ESRCH;
+        ch = &p->run->stages[stage].child;
+        if (ch->state != CHILD_RUNNING)
+                return -ESRCH;
+        b = p->run->loop->backend;
+        if (!ch->by_guard)
+                return b->ops->stopped_child(b, ch->pidfd->fd);
+        /* That it goes on again the guard tells a moment later than it does. */
+        return ch->stopped_by && b->ops->process_is_stopped(b, ch->pid) ? ch->stopped_by : 0;
 }
 
 int sluice_pipeline_stages(const struct sluice_pipeline *p)

@@ -7,7 +7,33 @@
 #include <string.h>
 
 #include "check.h"
+#include "environ.h"
 #include "run.h"
+
+/* A string of the host's that we keep. */
+static int keep_text(const char **text)
+{
+        if (*text && !(*text = strdup(*text)))
+                return -ENOMEM;
+        return 0;
+}
+
+/* From here on what the options point to is ours, or NULL. */
+static int keep_options(struct sluice_options *o)
+{
+        const char *directory = o->directory, *cgroup = o->cgroup;
+        const struct sluice_env *env = o->env;
+        struct sluice_env *copy = NULL;
+        int r = env_copy(&copy, env, o->env_nr);
+
+        o->env = copy;
+        o->env_nr = r < 0 ? 0 : o->env_nr;
+        r = r < 0 ? r : keep_text(&directory);
+        o->directory = r < 0 ? NULL : directory;
+        r = r < 0 ? r : keep_text(&cgroup);
+        o->cgroup = r < 0 ? NULL : cgroup;
+        return r;
+}
 
 int plan_new(struct sluice_plan **ret, const struct sluice_options *opt)
 {
@@ -18,6 +44,10 @@ int plan_new(struct sluice_plan **ret, const struct sluice_options *opt)
         p->refs = 1;
         if (opt)
                 p->opt = *opt;
+        if (keep_options(&p->opt) < 0) {
+                plan_unref(p);
+                return -ENOMEM;
+        }
         if (p->opt.grace_ms == 0)
                 p->opt.grace_ms = 2000;
         *ret = p;
@@ -40,6 +70,10 @@ void plan_unref(struct sluice_plan *p)
         }
         free(p->stages);
         free(p->links);
+        free(p->ignores);
+        env_free((struct sluice_env *)(uintptr_t)p->opt.env, p->opt.env_nr);
+        free((char *)(uintptr_t)p->opt.directory);
+        free((char *)(uintptr_t)p->opt.cgroup);
         free(p);
 }
 
@@ -108,6 +142,31 @@ int plan_add_link(struct sluice_plan *p, int from, int to)
         return (int)p->links_nr++;
 }
 
+void plan_drop_links(struct sluice_plan *p, size_t nr)
+{
+        while (nr-- > 0) {
+                const struct link_plan *l = &p->links[--p->links_nr];
+
+                p->stages[l->from].out_link = p->stages[l->to].in_link = -1;
+        }
+}
+
+int plan_add_ignore(struct sluice_plan *p, int stage, enum sluice_ignore what, int value)
+{
+        struct ignore *more;
+
+        if (p->frozen)
+                return -EBUSY;
+        if (stage < 0 || (size_t)stage >= p->stages_nr || (int)what < SLUICE_IGNORE_ANY || what > SLUICE_IGNORE_PIPE)
+                return -EINVAL;
+        more = realloc(p->ignores, (p->ignores_nr + 1) * sizeof(*more));
+        if (!more)
+                return -ENOMEM;
+        p->ignores = more;
+        more[p->ignores_nr++] = (struct ignore){ .stage = stage, .value = value, .what = what };
+        return 0;
+}
+
 int plan_describe(const struct stage_def *d, struct sluice_ctx *ctx, void *self, enum sluice_direction dir, struct sluice_side *ret)
 {
         *ret = (struct sluice_side){ .size = sizeof(*ret), .offset = -1, .length = -1 };
@@ -157,13 +216,9 @@ static unsigned outputs_of(const struct sluice_plan *p, int stage)
 }
 
 /* What later releases build is known to negotiate() already; it is refused here, by name. */
-static const char *not_yet(enum sluice_link_mode mode, unsigned outputs)
+static const char *not_yet(unsigned outputs)
 {
-        if (outputs > 1)
-                return "one output with several inputs (tee) is not part of this release";
-        if (mode == SLUICE_LINK_HANDOVER)
-                return "two functions in a row (handover) are not part of this release";
-        return NULL;
+        return outputs > 1 ? "one output with several inputs (tee) is not part of this release" : NULL;
 }
 
 static int build_link(struct sluice_plan *p, struct link_plan *l, int *ret_stage, char *text, size_t cap)
@@ -183,7 +238,7 @@ static int build_link(struct sluice_plan *p, struct link_plan *l, int *ret_stage
                 return r;
         l->mode = negotiate(out.io, in.io);
         l->words = (struct link_words){ l->mode, out.kind, in.kind, out.io, in.io, out.note, in.note };
-        missing = not_yet(l->mode, outputs_of(p, l->from));
+        missing = not_yet(outputs_of(p, l->from));
         if (missing || l->mode == SLUICE_LINK_NONE) {
                 snprintf(text, cap, "%s", missing ? missing : "it and its neighbour have no way in common");
                 return -ENOTSUP;
@@ -198,10 +253,6 @@ static int build_link(struct sluice_plan *p, struct link_plan *l, int *ret_stage
 int plan_build(struct sluice_plan *p, int *ret_stage, char *text, size_t cap)
 {
         *ret_stage = -1;
-        if (p->stages_nr == 0) {
-                snprintf(text, cap, "a pipeline without stages moves nothing");
-                return -EINVAL;
-        }
         for (size_t i = 0; i < p->stages_nr; i++)
                 if (p->stages[i].in_link < 0 && p->stages[i].out_link < 0 && !p->stages[i].ops->command) {
                         *ret_stage = (int)i;

@@ -22,6 +22,11 @@ struct link_plan {
         struct link_words words;
 };
 
+struct ignore {
+        int stage, value;
+        enum sluice_ignore what;
+};
+
 struct sluice_plan {
         unsigned refs;
         bool frozen;
@@ -29,7 +34,9 @@ struct sluice_plan {
         size_t stages_nr;
         struct link_plan *links;
         size_t links_nr;
-        struct sluice_options opt; /* cancel: held */
+        struct ignore *ignores;
+        size_t ignores_nr;
+        struct sluice_options opt; /* cancel: held; env, directory and cgroup: ours */
 };
 
 int plan_new(struct sluice_plan **ret, const struct sluice_options *opt);
@@ -37,6 +44,10 @@ struct sluice_plan *plan_ref(struct sluice_plan *p);
 void plan_unref(struct sluice_plan *p);
 int plan_add_stage(struct sluice_plan *p, const struct sluice_stage_ops *ops, const void *config, const char *name);
 int plan_add_link(struct sluice_plan *p, int from, int to);
+
+/* Takes the last `nr` links back. */
+void plan_drop_links(struct sluice_plan *p, size_t nr);
+int plan_add_ignore(struct sluice_plan *p, int stage, enum sluice_ignore what, int value);
 
 /* Asks every stage for its sides and negotiates every link. On failure *ret_stage is the stage or -1, and `text` says
  * it in words; nothing is frozen. */

@@ -51,20 +51,21 @@ static void link_is_over(struct link *link)
                         sluice_ctx_note(c, "read", "it ended before the size it had when opened");
                 stage_fail(c, link->result, link->operation ? link->operation : "move");
         }
-        if (link->early)
-                run_wake(r);
+        if (is_function(&r->stages[l->plan->from]))
+                function_cut_short(&r->stages[l->plan->from]);
         r->stages[l->plan->to].in_end = link->result == 0;
-        if (r->stages[l->plan->to].in_end && (l->words.in_io & SLUICE_IO_MEM) && !(l->words.in_io & SLUICE_IO_INHERIT))
-                while (function_step(&r->stages[l->plan->to]))
-                        continue;
+        if (r->stages[l->plan->to].in_end && is_function(&r->stages[l->plan->to]))
+                function_kick(&r->stages[l->plan->to]);
         run_wake(r);
 }
 
 static bool link_memory(struct link *link)
 {
         struct run_link *l = link->owner;
+        struct sluice_ctx *from = &l->run->stages[l->plan->from], *to = &l->run->stages[l->plan->to];
 
-        return function_step(&l->run->stages[link->source.slot ? l->plan->to : l->plan->from]);
+        /* Between two functions the reader first: what it takes is room for the writer. */
+        return (is_function(to) && function_step(to)) || (is_function(from) && function_step(from));
 }
 
 static const struct link_hooks hooks = { .ended = link_is_over, .memory = link_memory };
@@ -113,6 +114,8 @@ static void stage_commit(struct sluice_ctx *c)
         int e;
 
         c->state = STAGE_COMMITTING;
+        if (is_command(c) && prepared_commit(c) == -EINPROGRESS)
+                return;
         e = c->def->ops->commit ? c->def->ops->commit(c, c->self) : 0;
         if (e != -EINPROGRESS)
                 sluice_ctx_committed(c, e);
@@ -131,7 +134,8 @@ static void stage_drain(struct sluice_ctx *c)
         int e = 0;
 
         c->state = STAGE_DRAINING;
-        if (c->def->ops->drained && c->def->in_link >= 0 && !was_given_away(c) && !stage_upstream_failed(c->run, c->index))
+        if (c->def->ops->drained && c->def->in_link >= 0 && !was_given_away(c) && !c->outcome.error &&
+            !judge_upstream_failed(c->run, c->index))
                 e = c->def->ops->drained(c, c->self);
         if (e != -EINPROGRESS)
                 sluice_ctx_drained(c, e);
@@ -147,25 +151,20 @@ static bool all_in(const struct run *r, enum stage_state state)
 
 /* ---- phases ---- */
 
-static void cancel_op(struct run *r, struct op *op)
-{
-        if (op)
-                backend_cancel(backend_of(r), op);
-}
-
-static void begin_closing(struct run *r)
+void run_begin_closing(struct run *r)
 {
         int error;
 
         r->phase = RUN_CLOSING;
         children_reap(r);
-        child_judge(r);
-        cancel_op(r, r->deadline_op);
-        cancel_op(r, r->grace_op);
-        cancel_op(r, r->cancel_op);
+        judge_finally(r);
+        end_cancel_watches(r);
+        contain_end(r);
         error = failures_result(r);
-        for (size_t i = 0; i < r->plan->links_nr; i++)
+        for (size_t i = 0; i < r->plan->links_nr; i++) {
                 meter_read(&r->links[i]);
+                r->links[i].kept = slot_unref(r->links[i].kept);
+        }
         for (size_t i = 0; i < r->plan->stages_nr; i++) {
                 struct sluice_ctx *c = &r->stages[i];
 
@@ -174,6 +173,21 @@ static void begin_closing(struct run *r)
                 c->state = STAGE_CLOSED;
         }
         run_wake(r);
+}
+
+/* Everything is over: what the commands may have left behind is looked for. */
+static void begin_settling(struct run *r)
+{
+        r->phase = RUN_SETTLING;
+        end_settle(r);
+}
+
+void run_may_fail_fast(struct run *r)
+{
+        if (!(r->plan->opt.flags & SLUICE_FAIL_FAST) || r->stopping || r->phase >= RUN_SETTLING || !judge_has_failure(r))
+                return;
+        r->failed_fast = true;
+        run_stop(r);
 }
 
 /* What is linked to a stage has given it all it will. */
@@ -191,14 +205,12 @@ static bool input_is_over(const struct run *r, const struct sluice_ctx *c)
 
 static bool stage_is_over(const struct run *r, const struct sluice_ctx *c)
 {
-        bool function = c->def->ops->process && !c->def->ops->fd && !c->def->ops->command;
-
-        if (c->def->ops->command)
+        if (is_command(c))
                 return c->child.state == CHILD_EXITED;
-        return !function || c->function_done || r->stopping;
+        return !is_function(c) || c->function_done || r->stopping;
 }
 
-static bool all_links_over(const struct run *r)
+bool run_all_links_over(const struct run *r)
 {
         for (size_t i = 0; i < r->plan->links_nr; i++)
                 if (r->links[i].driven && !r->links[i].ended)
@@ -219,8 +231,8 @@ static void drain_stages(struct run *r)
 static void advance_moving(struct run *r)
 {
         drain_stages(r);
-        if (!r->stopping && all_in(r, STAGE_DRAINED) && all_links_over(r) && !children_running(r))
-                begin_closing(r);
+        if (!r->stopping && all_in(r, STAGE_DRAINED) && run_all_links_over(r) && !children_running(r))
+                begin_settling(r);
 }
 
 static void advance_starting(struct run *r)
@@ -242,6 +254,7 @@ static void advance_starting(struct run *r)
 static void begin_starting(struct run *r)
 {
         r->phase = RUN_STARTING;
+        r->began = true;
         if (!wire_links(r))
                 return;
         child_spawn_next(r);
@@ -254,9 +267,10 @@ static void begin_committing(struct run *r)
         r->phase = RUN_COMMITTING;
         for (size_t i = 0; i < r->plan->stages_nr && !r->stopping; i++)
                 stage_commit(&r->stages[i]);
+        run_wake(r); /* without stages nobody answers */
 }
 
-static bool calls_under_way(const struct run *r)
+bool run_calls_under_way(const struct run *r)
 {
         for (size_t i = 0; i < r->plan->stages_nr; i++)
                 if (ctx_has_calls(&r->stages[i]))
@@ -266,8 +280,8 @@ static bool calls_under_way(const struct run *r)
 
 static void advance_stopping(struct run *r)
 {
-        if (!calls_under_way(r) && all_links_over(r) && !children_running(r))
-                begin_closing(r);
+        if (!run_calls_under_way(r) && run_all_links_over(r) && !children_running(r))
+                begin_settling(r);
 }
 
 static void take_counts(struct run *r)
@@ -303,7 +317,9 @@ static void finish(struct run *r)
                         pipe_release_budget(l->process_pipe_bytes);
                 r->abandoned += l->link.abandoned;
         }
+        contain_fini(r);
         r->cancel_fd = slot_unref(r->cancel_fd);
+        r->alive_fd = slot_unref(r->alive_fd);
         if (r->terminal_fd >= 0)
                 close(r->terminal_fd);
         r->terminal_fd = -1;
@@ -322,7 +338,7 @@ static void finish(struct run *r)
 
 void run_advance(struct run *r)
 {
-        if (r->phase < RUN_CLOSING && r->stopping) {
+        if (r->phase < RUN_SETTLING && r->stopping) {
                 advance_stopping(r);
                 return;
         }
@@ -341,162 +357,17 @@ void run_advance(struct run *r)
         case RUN_MOVING:
                 advance_moving(r);
                 break;
+        case RUN_SETTLING:
+                end_settle(r);
+                break;
         case RUN_CLOSING:
-                if (!calls_under_way(r) && !r->deadline_op && !r->grace_op && !r->cancel_op)
+                if (!run_calls_under_way(r) && end_is_quiet(r) && contain_is_quiet(r))
                         finish(r);
                 break;
         case RUN_NEW:
         case RUN_DONE:
                 break;
         }
-}
-
-/* ---- the ways to an end ---- */
-
-static void grace_over(struct op *op);
-
-static void start_grace(struct run *r)
-{
-        struct op *op;
-
-        if (r->grace_op)
-                return;
-        op = op_new(backend_of(r), OP_TIMER, grace_over, r);
-        if (!op)
-                return;
-        op->timer.at_ns = backend_now_ns(backend_of(r)) + (uint64_t)r->plan->opt.grace_ms * 1000000u;
-        r->grace_op = op;
-        backend_submit(backend_of(r), op);
-}
-
-/* After KILL and one more grace, what is still in the kernel sleeps uninterruptibly (a hung NFS, a stranger's lock). It
- * keeps what it names; we go. */
-static void abandon_operations(struct run *r)
-{
-        for (size_t i = 0; i < r->plan->stages_nr; i++) {
-                ctx_abandon_calls(&r->stages[i]);
-                child_stderr_abandon(&r->stages[i]);
-        }
-        for (size_t i = 0; i < r->plan->links_nr; i++)
-                if (r->links[i].driven && !r->links[i].ended)
-                        link_abandon(&r->links[i].link);
-}
-
-static bool any_child_alive(const struct run *r)
-{
-        for (size_t i = 0; i < r->plan->stages_nr; i++)
-                if (r->stages[i].child.state == CHILD_RUNNING)
-                        return true;
-        return false;
-}
-
-static void grace_over(struct op *op)
-{
-        struct run *r = op->owner;
-        bool expired = op_result(op) == 0;
-
-        r->grace_op = NULL;
-        op_free(op);
-        if (!expired || r->phase >= RUN_CLOSING) {
-                run_wake(r);
-                return;
-        }
-        r->kill_step++;
-        if (any_child_alive(r) && r->kill_step <= 2)
-                children_signal(r, r->kill_step == 1 ? SIGTERM : SIGKILL);
-        else if (!any_child_alive(r))
-                abandon_operations(r);
-        start_grace(r);
-        run_wake(r);
-}
-
-/* A failure closes what it touches and lets the children end by themselves (end of file, SIGPIPE) for the length of
- * the grace; a cancel or a deadline sends SIGTERM at once. */
-void run_stop(struct run *r)
-{
-        if (r->stopping || r->phase >= RUN_CLOSING || r->phase == RUN_NEW)
-                return;
-        r->stopping = true;
-        for (size_t i = 0; i < r->plan->stages_nr; i++)
-                ctx_cancel_calls(&r->stages[i]);
-        for (size_t i = 0; i < r->plan->links_nr; i++) {
-                struct run_link *l = &r->links[i];
-
-                if (l->driven && !l->ended)
-                        link_cancel(&l->link, -ECANCELED);
-        }
-        /* What was made for children that never start would keep their neighbours waiting. */
-        for (size_t i = 0; i < r->plan->stages_nr; i++)
-                if (r->stages[i].child.state == CHILD_NONE)
-                        child_fini(&r->stages[i]);
-                else if (r->stages[i].child.state == CHILD_EXITED)
-                        child_stderr_finish(&r->stages[i]);
-        if (r->cancelled || r->timed_out) {
-                r->kill_step = 1;
-                children_signal(r, SIGTERM);
-        }
-        start_grace(r);
-        run_wake(r);
-}
-
-static void deadline_over(struct op *op)
-{
-        struct run *r = op->owner;
-        bool expired = op_result(op) == 0;
-
-        r->deadline_op = NULL;
-        op_free(op);
-        if (expired && r->phase < RUN_CLOSING) {
-                r->timed_out = true;
-                run_stop(r);
-        }
-        run_wake(r);
-}
-
-static void cancel_fired(struct op *op)
-{
-        struct run *r = op->owner;
-        int result = op_result(op);
-
-        r->cancel_op = NULL;
-        op_free(op);
-        if (result > 0 && r->phase < RUN_CLOSING) {
-                r->cancelled = true;
-                run_stop(r);
-        }
-        run_wake(r);
-}
-
-static int watch_cancel(struct run *r)
-{
-        struct backend *b = backend_of(r);
-        int fd = b->ops->dup(b, cancel_fd(r->plan->opt.cancel));
-
-        if (fd < 0)
-                return fd;
-        if (slot_new(&r->cancel_fd, b, fd) < 0) {
-                b->ops->close(b, fd);
-                return -ENOMEM;
-        }
-        r->cancel_op = op_new(b, OP_POLL, cancel_fired, r);
-        if (!r->cancel_op)
-                return -ENOMEM;
-        op_pin(r->cancel_op, r->cancel_fd, NULL, NULL);
-        r->cancel_op->poll.events = POLLIN;
-        backend_submit(b, r->cancel_op);
-        return 0;
-}
-
-static int watch_deadline(struct run *r)
-{
-        struct op *op = op_new(backend_of(r), OP_TIMER, deadline_over, r);
-
-        if (!op)
-                return -ENOMEM;
-        op->timer.at_ns = backend_now_ns(backend_of(r)) + (uint64_t)r->plan->opt.timeout_ms * 1000000u;
-        r->deadline_op = op;
-        backend_submit(backend_of(r), op);
-        return 0;
 }
 
 /* ---- life ---- */
@@ -508,6 +379,9 @@ static int init_stage(struct run *r, int i, const struct sluice_binding *b, size
         int e;
 
         *c = (struct sluice_ctx){ .run = r, .def = &r->plan->stages[i], .index = i, .config = r->plan->stages[i].config };
+        c->child.prep = (struct prepared){ .directory = -1, .cgroup = -1, .stderr_file = -1 };
+        c->child.memory.cgroup = (struct cgroup){ .fd = -1, .parent = -1 };
+        list_init(&c->child.memory.node);
         list_init(&c->calls);
         list_init(&c->fds);
         for (size_t k = 0; k < n; k++) {
@@ -533,6 +407,8 @@ static void free_stages(struct run *r)
                 if (c->own_config && c->config)
                         config_drop(c->def->ops, (void *)(uintptr_t)c->config);
                 free(c->self);
+                free(c->child.tail);
+                free(c->outcome.tail);
         }
         free(r->stages);
         r->stages = NULL;
@@ -549,9 +425,12 @@ int run_new(struct run **ret, struct sluice_plan *plan, struct sluice_loop *loop
         r->loop = loop;
         r->plan = plan_ref(plan);
         r->terminal_fd = -1;
-        r->stages = calloc(plan->stages_nr, sizeof(*r->stages));
-        r->links = calloc(plan->links_nr ? plan->links_nr : 1, sizeof(*r->links));
-        if (!r->stages || !r->links)
+        r->explains = -1;
+        contain_init(&r->contain);
+        r->stages = calloc(plan->stages_nr + 1, sizeof(*r->stages));
+        r->links = calloc(plan->links_nr + 1, sizeof(*r->links));
+        r->ranks = calloc(plan->stages_nr + 1, sizeof(*r->ranks));
+        if (!r->stages || !r->links || !r->ranks)
                 goto out;
         for (size_t i = 0; i < plan->stages_nr; i++) {
                 e = init_stage(r, (int)i, b, n);
@@ -583,6 +462,7 @@ void run_free(struct run *r)
         failures_free(r);
         free_stages(r);
         free(r->links);
+        free(r->ranks);
         plan_unref(r->plan);
         free(r);
 }
@@ -600,10 +480,10 @@ void run_start(struct run *r, sluice_done_fn *done, void *arg)
         r->counts_start = backend_of(r)->counts;
         if (r->plan->opt.cancel) {
                 cancel_ref(r->plan->opt.cancel);
-                e = watch_cancel(r);
+                e = end_watch_cancel(r);
         }
         if (e == 0 && r->plan->opt.timeout_ms > 0)
-                e = watch_deadline(r);
+                e = end_watch_deadline(r);
         if (e < 0)
                 run_fail(r, failure_new(r, FAILURE_ENGINE, -1, -1, e, "start", "start: %s", strerror(-e)));
         for (size_t i = 0; i < r->plan->stages_nr && !r->stopping; i++)

@@ -8,12 +8,15 @@
  *      |
  *   MOVING      links move; children run; a stage whose input has ended drains (fsync, shutdown, rename)
  *      |
+ *   SETTLING    all is done, but commands may have left something behind: it is ended (TERM, grace, KILL)
+ *      |
  *   CLOSING     every stage is closed, exactly once, after the last completion that concerns it
  *      |
  *   DONE        the result is known; nothing in the kernel names anything of the run
  *
  * From any phase, a failure, the deadline or a cancel leads to CLOSING by way of run->stopping: calls and links are
- * cancelled, children ended (TERM, grace, KILL), and only their own completions let it go on. */
+ * cancelled, children and all that descends from them ended (TERM, grace, KILL: end.c), and only their own completions,
+ * and the proof that nothing of them lives (contain.c), let it go on. */
 #ifndef SLUICE_ENGINE_RUN_H
 #define SLUICE_ENGINE_RUN_H
 
@@ -24,18 +27,32 @@
 #include <sluice/sluice.h>
 
 #include "backend.h"
+#include "contain.h"
 #include "driver.h"
+#include "environ.h"
+#include "ids.h"
 #include "link.h"
 #include "list.h"
 #include "plan.h"
+#include "rank.h"
 #include "spawn.h"
 
-enum { STDERR_TAIL_BYTES = 4096, STDERR_LATE_BYTES = 1 << 20, NOTE_BYTES = 256, MESSAGE_BYTES = 512 };
+enum {
+        STDERR_TAIL_BYTES = 4096, /* kept, unless asked otherwise */
+        STDERR_TAIL_BYTES_MAX = 1 << 20,
+        STDERR_LATE_BYTES = 1 << 20,
+        NOTE_BYTES = 256,
+        MESSAGE_BYTES = 512,
+};
 
 /* ---- failures ---- */
 
-/* Which failures explain others: a lower class wins; in a class the earliest stage. */
-enum failure_class { FAILURE_ENGINE, FAILURE_COMMAND, FAILURE_PIPE };
+/* Which failures explain others: a lower class wins (rank.h says which in a class). */
+enum failure_class {
+        FAILURE_ENGINE, /* seen by the engine at an end: a full disk, a refused connection */
+        FAILURE_AGENT,  /* what a command or a function says of itself */
+        FAILURE_PIPE,   /* a broken pipe: an effect */
+};
 
 struct failure {
         struct failure *next;
@@ -51,25 +68,57 @@ struct failure {
 
 enum child_state { CHILD_NONE, CHILD_STARTING, CHILD_RUNNING, CHILD_EXITED };
 
+/* What its options named, looked up and opened before anything starts (prepare.c). */
+struct prepared {
+        const struct sluice_command_options *options; /* NULL: none */
+        struct sluice_environ environ;
+        char *const *env;                   /* what it starts with */
+        int directory, cgroup, stderr_file; /* fds of the stage's; -1 */
+        struct spawn_fd extra[SPAWN_EXTRA_MAX];
+        struct spawn_rlimit rlimits[SPAWN_RLIMITS_MAX];
+        struct ids *ids; /* NULL: the host's */
+        const char *name;
+        sluice_then_fn *then;
+        int step;
+};
+
+/* Memory of a command and its descendants (memory.c). */
+struct watched {
+        struct list node;     /* in the loop's list while it is sampled */
+        struct cgroup cgroup; /* of its own, where the memory controller is there */
+        uint64_t limit_bytes, peak_bytes;
+        unsigned samples;
+        bool on, exceeded, exact;
+};
+
 struct child {
         enum child_state state;
         struct spawn spec;
+        struct prepared prep;
         struct sluice_command command;
         pid_t pid;
         struct slot *pidfd;
         struct op *exit_op, *spawn_op;
         bool reaped, leader; /* the group's leader is reaped last: its number must not be reused before */
+        bool by_guard;       /* the guard is its parent, and tells of its end */
+        bool early_exit;     /* ... and did so before we heard that it had started */
+        int stopped_by;      /* by_guard: the signal that stopped it; 0: it is not stopped */
         struct child_status status;
         double cpu_s;
+        uint64_t started_ns, ended_ns;
+        struct watched memory;
+        bool told_to_end; /* it lived when we sent SIGTERM or SIGKILL: how it ends then is our doing */
 
         struct slot *fds[3]; /* what it will inherit; let go once it has them */
         struct slot *stderr_read;
         struct op *stderr_op;
-        char *tail;          /* STDERR_TAIL_BYTES, a ring */
+        char *tail; /* a ring of tail_cap bytes */
+        size_t tail_cap;
         uint64_t tail_bytes; /* ever said */
         uint64_t late_bytes; /* read after it had exited */
         bool stderr_deaf;    /* ours takes no more */
-        bool reader_held;    /* ended by SIGPIPE while the reader of its output still had the pipe */
+        bool stderr_forward;
+        bool reader_held; /* ended by SIGPIPE while the reader of its output still had the pipe */
 };
 
 /* ---- stages ---- */
@@ -83,6 +132,21 @@ enum stage_state {
         STAGE_DRAINING,
         STAGE_DRAINED,
         STAGE_CLOSED,
+};
+
+/* What is known of a stage's end; judge.c fills in the verdict. */
+struct stage_outcome {
+        enum sluice_verdict verdict;
+        int error, last_error; /* the first and the last that was seen */
+        bool early;            /* a function that wanted no more */
+        bool cut_short;        /* a function whose output was not all taken */
+        bool ended;            /* a function that we ended */
+        bool excused, ignored, inferred;
+        unsigned order; /* of its first failure among all of the run; 0: none */
+        const char *operation;
+        char message[MESSAGE_BYTES];
+        char why[160]; /* a command's: what was found at the end that it was lent */
+        char *tail;    /* what a command said last, as text */
 };
 
 struct sluice_ctx {
@@ -105,8 +169,11 @@ struct sluice_ctx {
         struct addrinfo *addresses;
 
         struct child child;
+        struct stage_outcome outcome;
         /* functions */
         bool in_end, in_end_told, function_done;
+        bool output_gone;    /* nobody takes what it gives */
+        bool function_waits; /* it said -EAGAIN, and will say when it has something to do */
 };
 
 /* ---- links ---- */
@@ -126,7 +193,8 @@ struct run_link {
         struct slot *meter;           /* DIRECT: a regular file whose position tells */
         struct sluice_number metered; /* last reading */
         uint64_t meter_start;
-        bool writes; /* DIRECT: the process writes the file */
+        bool writes;       /* DIRECT: the process writes the file */
+        struct slot *kept; /* our end of a child's output, closed after it is dead: it dies of KILL, not of PIPE */
 };
 
 /* Whatever was planned: from here on its bytes go through a buffer, and it says so. */
@@ -135,7 +203,7 @@ static inline void run_link_is_copied(struct run_link *l)
         l->mode = l->words.mode = SLUICE_LINK_CROSS;
 }
 
-enum run_phase { RUN_NEW, RUN_OPENING, RUN_COMMITTING, RUN_STARTING, RUN_MOVING, RUN_CLOSING, RUN_DONE };
+enum run_phase { RUN_NEW, RUN_OPENING, RUN_COMMITTING, RUN_STARTING, RUN_MOVING, RUN_SETTLING, RUN_CLOSING, RUN_DONE };
 
 struct run {
         struct list node; /* in the loop's advance list */
@@ -145,12 +213,17 @@ struct run {
         struct sluice_ctx *stages;
         struct run_link *links;
 
+        bool began;    /* something of it was started */
         bool stopping; /* on its way to CLOSING */
-        bool cancelled, timed_out;
-        int kill_step; /* 0 none, 1 TERM sent, 2 KILL sent, 3 operations abandoned */
-        struct op *deadline_op, *grace_op, *cancel_op;
-        struct slot *cancel_fd;
+        bool cancelled, timed_out, failed_fast;
+        int kill_step; /* 0 none, 1 TERM sent, 2 KILL sent, 3 what is left is abandoned */
+        struct op *deadline_op, *grace_op, *settle_op, *cancel_op, *alive_op;
+        struct slot *cancel_fd, *alive_fd; /* alive: end of file on it cancels */
+        struct contain contain;
         struct failure *failures; /* in order of appearance */
+        unsigned failures_nr;
+        struct rank_stage *ranks; /* one for each stage: judge()'s */
+        int explains;             /* the stage whose failure explains the others; -1 */
         unsigned late_ops;        /* calls without callback, still under way */
 
         pid_t group;
@@ -180,6 +253,10 @@ void run_free(struct run *r);
 /* Between the files of a run: */
 void run_wake(struct run *r);                    /* look at it in this turn */
 void run_fail(struct run *r, struct failure *f); /* takes f; an engine failure stops the run */
+bool run_all_links_over(const struct run *r);
+bool run_calls_under_way(const struct run *r);
+void run_begin_closing(struct run *r);
+void run_may_fail_fast(struct run *r); /* a stage has ended */
 struct failure *failure_new(struct run *r, enum failure_class c, int stage, int link, int error, const char *operation,
                             const char *format, ...) __attribute__((format(printf, 7, 8)));
 void stage_fail(struct sluice_ctx *c, int error, const char *operation); /* with the stage's note */
@@ -193,17 +270,54 @@ bool wire_links(struct run *r);
 void wire_start_links(struct run *r);
 
 /* child.c */
+bool is_command(const struct sluice_ctx *c);
 void child_spawn_next(struct run *r);
-void children_signal(struct run *r, int signal);
+void child_ended(struct sluice_ctx *c, const struct child_status *status); /* its end was seen, by whom ever */
+void child_watch(struct sluice_ctx *c);                                    /* ... by us: its guard has gone */
 void children_reap(struct run *r);
 bool children_running(const struct run *r);
+bool any_child_alive(const struct run *r);
 bool stage_upstream_exited(const struct run *r, int stage);
-bool stage_upstream_failed(const struct run *r, int stage);
-void child_stderr_finish(struct sluice_ctx *c);
-void child_stderr_abandon(struct sluice_ctx *c);
-char *child_tail(const struct child *c);
 void child_fini(struct sluice_ctx *c);
-void child_judge(struct run *r);
+
+/* said.c: what commands say on stderr */
+int said_open(struct sluice_ctx *c);
+void said_pump(struct sluice_ctx *c);
+void said_close(struct sluice_ctx *c);
+void said_finish(struct sluice_ctx *c);
+void said_abandon(struct sluice_ctx *c);
+char *said_text(const struct child *c);
+
+/* end.c: the ways to an end */
+void end_signal(struct run *r, int signal);
+void end_settle(struct run *r); /* everything is over: is anything left? */
+void end_start_grace(struct run *r);
+int end_watch_cancel(struct run *r);
+int end_watch_deadline(struct run *r);
+void end_cancel_watches(struct run *r);
+bool end_is_quiet(const struct run *r);
+
+/* judge.c */
+void judge(struct run *r);         /* every stage's verdict, as far as it is known */
+void judge_finally(struct run *r); /* ... and the failures that follow from them, and their events */
+bool judge_upstream_failed(struct run *r, int stage);
+bool judge_ignores(const struct sluice_ctx *c);
+bool judge_has_failure(struct run *r); /* one that is nobody's effect: for fail-fast */
+void stage_saw(struct sluice_ctx *c, int error, const char *operation);
+
+/* event.c */
+void event_send(struct run *r, const struct sluice_event *e);
+
+/* memory.c */
+int memory_begin(struct sluice_ctx *c); /* before its start */
+void memory_started(struct sluice_ctx *c);
+void memory_finish(struct sluice_ctx *c);
+void memory_stop(struct sluice_ctx *c);
+bool memory_is_watched(const struct sluice_ctx *c);
+
+/* prepare.c */
+int prepared_commit(struct sluice_ctx *c); /* 0, or -EINPROGRESS and then the stage is committed */
+void prepared_fini(struct prepared *p);
 
 /* ctx.c */
 void ctx_cancel_calls(struct sluice_ctx *c);
@@ -212,9 +326,14 @@ bool ctx_has_calls(const struct sluice_ctx *c);
 void ctx_fini(struct sluice_ctx *c);
 struct slot *ctx_slot(struct sluice_ctx *c, int fd); /* NULL: not the engine's */
 void ctx_forget_fd(struct sluice_ctx *c, int fd);
+int ctx_find(struct sluice_ctx *c, const char *command, const char *path, int directory, sluice_then_fn *then);
+int ctx_ids(struct sluice_ctx *c, const char *user, const char *group, struct ids *ret, sluice_then_fn *then);
 
 /* function.c */
 bool function_step(struct sluice_ctx *c);
+bool is_function(const struct sluice_ctx *c);
+void function_kick(struct sluice_ctx *c);
+void function_cut_short(struct sluice_ctx *c); /* nobody takes its output any more */
 
 /* meter.c */
 void meter_read(struct run_link *l);

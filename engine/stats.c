@@ -76,7 +76,7 @@ static uint64_t ring_ops(const struct backend_counts *c)
         uint64_t n = 0;
 
         for (int kind = 0; kind < OP_KINDS; kind++)
-                if (kind != OP_TIMER && kind != OP_RESOLVE && kind != OP_FIND && kind != OP_SPAWN)
+                if (kind != OP_TIMER && kind != OP_RESOLVE && kind != OP_FIND && kind != OP_IDS && kind != OP_SPAWN)
                         n += c->ops[kind];
         return n;
 }
@@ -100,6 +100,9 @@ int sluice_pipeline_usage(const struct sluice_pipeline *p, struct sluice_usage *
                 .waits_for_ring = end->waits_for_ring - start->waits_for_ring,
                 .overflows = end->overflows,
                 .abandoned = r->abandoned,
+                .contain = r->contain.kind == SLUICE_CONTAIN_AUTO ? SLUICE_CONTAIN_NONE : r->contain.kind,
+                .guard = r->contain.guarded,
+                .strays = r->contain.strays,
         };
         return 0;
 }

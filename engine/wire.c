@@ -155,8 +155,8 @@ static bool confirm_link(struct run *r, struct run_link *l)
         if (!negotiate_may_become(l->plan->mode, l->mode))
                 return confirm_fail(to, -ENOTSUP, "once open, the two have no way in common");
         l->length = expected_length(&out, &out_info);
-        l->driven = l->mode == SLUICE_LINK_SPLICE || l->mode == SLUICE_LINK_CROSS;
-        if (!l->driven)
+        l->driven = l->mode == SLUICE_LINK_SPLICE || l->mode == SLUICE_LINK_CROSS || l->mode == SLUICE_LINK_HANDOVER;
+        if (!l->driven || l->mode == SLUICE_LINK_HANDOVER)
                 return true;
         choice = choose_driver(r, l, &out_info, &in_info);
         l->driver_reason = choice.reason;

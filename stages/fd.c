@@ -51,12 +51,37 @@ static int fd_describe(struct sluice_ctx *ctx, void *self, enum sluice_direction
         return 0;
 }
 
+/* What is the pipeline's goes to its run, which closes it as soon as it is done with it: whoever reads the other end sees
+ * the end then, and not when the pipeline is freed. */
+static int take_over(struct sluice_ctx *ctx, struct fd_self *self)
+{
+        struct fd_config *c = (struct fd_config *)(uintptr_t)sluice_ctx_config(ctx); /* a copy, and ours */
+
+        if (c->fd < 0) {
+                sluice_ctx_note(ctx, "open", "the file descriptor was given away to an earlier run");
+                return -EBADF;
+        }
+        if (c->fd <= STDERR_FILENO) { /* the engine's are above: numbers of standard streams are placed in children */
+                self->fd = sluice_ctx_dup(ctx, c->fd);
+                if (self->fd < 0)
+                        return self->fd;
+                close(c->fd);
+        } else {
+                self->fd = c->fd;
+                sluice_ctx_adopt(ctx, self->fd);
+        }
+        c->fd = -1;
+        return 0;
+}
+
 static int fd_open(struct sluice_ctx *ctx, void *self_)
 {
         const struct fd_config *c = sluice_ctx_config(ctx);
         struct fd_self *self = self_;
         int r;
 
+        if (c->flags & SLUICE_OWN)
+                return take_over(ctx, self);
         self->fd = sluice_ctx_dup(ctx, c->fd);
         if (self->fd < 0) {
                 sluice_ctx_note(ctx, "open",

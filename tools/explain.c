@@ -24,7 +24,7 @@ static int explain(struct sluice_pipeline *p, const char *text, bool json)
 {
         struct language_result where;
         struct language_error e = { 0 };
-        int r = language_build(p, text, &where, &e);
+        int r = language_build(p, text, NULL, &where, &e);
 
         if (r == 0) {
                 r = sluice_pipeline_build(p);

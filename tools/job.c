@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tools.h"
@@ -16,6 +15,7 @@ static struct sluice_loop *loop;
 static struct sluice_cancel *cancel;
 static int terminal = -1;
 static pid_t handed_to;
+static bool guarded;
 static bool handed; /* a command has the terminal from us */
 static volatile sig_atomic_t ended_by, child_changed, stop_asked, ends_seen;
 
@@ -53,8 +53,9 @@ static void handle(int signal, void (*handler)(int))
         sigaction(signal, &sa, NULL);
 }
 
-void job_begin(struct sluice_loop *l, struct sluice_cancel *c)
+void job_begin(struct sluice_loop *l, struct sluice_cancel *c, bool has_guard)
 {
+        guarded = has_guard;
         loop = l;
         cancel = c;
         handle(SIGINT, on_end);
@@ -140,15 +141,14 @@ static bool all_stopped(const struct sluice_pipeline *p, int *ret_signal)
         bool any = false;
 
         for (int i = 0; i < sluice_pipeline_stages(p); i++) {
-                pid_t pid = sluice_pipeline_stage_pid(p, i);
-                siginfo_t info = { 0 };
+                int by = sluice_pipeline_stage_stopped(p, i);
 
-                if (pid <= 0)
+                if (by == -ESRCH)
                         continue;
-                if (waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+                if (by <= 0)
                         return false;
                 any = true;
-                *ret_signal = info.si_status;
+                *ret_signal = by;
         }
         return any;
 }
@@ -193,7 +193,8 @@ void job_step(const struct sluice_pipeline *p)
 {
         pid_t group = sluice_pipeline_group(p);
 
-        if (child_changed) {
+        /* A command whose parent is the guard raises no SIGCHLD here: the guard's word has ended the wait instead. */
+        if (child_changed || guarded) {
                 child_changed = 0;
                 if (group > 0)
                         follow_stop(p, group);

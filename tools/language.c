@@ -29,6 +29,9 @@ struct parser {
         struct language_error *error;
         struct language_result *result;
         struct sluice_pipeline *pipeline;
+        const struct language_commands *commands; /* NULL: nothing special */
+        unsigned written_nr;                      /* stages in the text so far, the one being read included */
+        uint64_t limits_met;                      /* a bit for each limit that a command has */
         int last_stage;
         int last_is_command;
 };
@@ -324,16 +327,55 @@ static int add_stage(struct parser *p, struct word *w, size_t name_length)
         return r;
 }
 
+/* Stages are counted as they are written: the standard stream before a command has no number. */
+static bool is_limit_of(const struct parser *p, const struct language_limit *l, const char *name)
+{
+        char *end;
+        unsigned long n = strtoul(l->stage, &end, 10);
+
+        return *end == '\0' && end != l->stage ? n == p->written_nr : strcmp(l->stage, name) == 0;
+}
+
+static const struct sluice_command_options *options_of(struct parser *p, const char *name, struct sluice_command_options *own)
+{
+        const struct language_commands *c = p->commands;
+
+        if (!c)
+                return NULL;
+        *own = *c->options;
+        for (size_t i = 0; i < c->limits_nr; i++)
+                if (is_limit_of(p, &c->limits[i], name)) {
+                        own->memory_bytes = c->limits[i].memory_bytes;
+                        p->limits_met |= UINT64_C(1) << i;
+                }
+        return own;
+}
+
+/* A limit that nobody has would let the memory be eaten that it was to save. */
+static int check_limits(const struct parser *p)
+{
+        const struct language_commands *c = p->commands;
+
+        for (size_t i = 0; c && i < c->limits_nr; i++)
+                if (!(p->limits_met & UINT64_C(1) << i)) {
+                        snprintf(p->error->message, sizeof(p->error->message), "--max-memory=: no command '%s' in the pipeline",
+                                 c->limits[i].stage);
+                        return -ENOENT;
+                }
+        return 0;
+}
+
 static int add_command(struct parser *p)
 {
         char **argv = calloc(p->words_nr + 1, sizeof(*argv));
+        struct sluice_command_options options;
         int r;
 
         if (!argv)
                 return -ENOMEM;
         for (size_t i = 0; i < p->words_nr; i++)
                 argv[i] = p->words[i].text;
-        r = argv[0][0] ? sluice_add_command(p->pipeline, argv, NULL)
+        r = argv[0][0] ? sluice_add_command(p->pipeline, argv, options_of(p, argv[0], &options))
                        : fail_at(p, p->words[0].begin, p->words[0].end - p->words[0].begin, "the name of a command is empty");
         free(argv);
         return r;
@@ -397,6 +439,7 @@ static int read_stage(struct parser *p, int first)
         words_clear(p);
         skip_space(p);
         begin = p->at;
+        p->written_nr++;
         r = read_words(p);
         if (r < 0)
                 return r;
@@ -419,13 +462,26 @@ static int read_stage(struct parser *p, int first)
         return stage < 0 ? stage : keep_stage(p, stage, w->begin, width);
 }
 
-int language_build(struct sluice_pipeline *pipeline, const char *text, struct language_result *ret,
-                   struct language_error *ret_error)
+/* No stages at all: standard input goes to standard output. */
+static int copy_standard(struct parser *p)
 {
-        struct parser p = { .text = text, .error = ret_error, .result = ret, .pipeline = pipeline, .last_stage = -1 };
+        int r = add_open_end(p, STDIN_FILENO, 0, 1);
+
+        r = r < 0 ? r : add_open_end(p, STDOUT_FILENO, 0, 1);
+        return r == 0 && p->result->stages_nr < 2 ? fail_at(p, 0, 1, "a standard stream is closed: nothing can be copied") : r;
+}
+
+int language_build(struct sluice_pipeline *pipeline, const char *text, const struct language_commands *commands,
+                   struct language_result *ret, struct language_error *ret_error)
+{
+        struct parser p = {
+                .text = text, .error = ret_error, .result = ret, .pipeline = pipeline, .commands = commands, .last_stage = -1
+        };
         int r;
 
         *ret = (struct language_result){ 0 };
+        if (text[strspn(text, " \t\n")] == '\0')
+                return copy_standard(&p);
         r = read_stage(&p, 1);
         while (r == 0 && text[p.at] == '|') {
                 p.at++;
@@ -437,7 +493,7 @@ int language_build(struct sluice_pipeline *pipeline, const char *text, struct la
                 r = fail_at(&p, ret->column[0], ret->width[0], "one stage moves nothing: say where the bytes go ('file:x | -')");
         words_clear(&p);
         free(p.words);
-        return r;
+        return r < 0 ? r : check_limits(&p);
 }
 
 void language_print_error(const char *text, const struct language_error *e)

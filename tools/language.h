@@ -31,8 +31,23 @@ struct language_result {
         int uses_stdin, uses_stdout;
 };
 
-/* Adds the stages and links to `p`. 0, -EINVAL with *ret_error, or -ENOMEM. */
-int language_build(struct sluice_pipeline *p, const char *text, struct language_result *ret, struct language_error *ret_error);
+/* A memory limit for the stage that is named by its number from 1, or by its command's name. */
+struct language_limit {
+        const char *stage;
+        uint64_t memory_bytes;
+};
+
+/* How commands are started. */
+struct language_commands {
+        const struct sluice_command_options *options;
+        const struct language_limit *limits;
+        size_t limits_nr;
+};
+
+/* Adds the stages and links to `p`. `commands`: NULL, nothing special. An empty text copies standard input to standard
+ * output. 0, -EINVAL with *ret_error, -ENOENT with its message (a limit that is for no command), or -ENOMEM. */
+int language_build(struct sluice_pipeline *p, const char *text, const struct language_commands *commands,
+                   struct language_result *ret, struct language_error *ret_error);
 /* Prints "sluice: MESSAGE", the text, and the marks under it. */
 void language_print_error(const char *text, const struct language_error *e);
 

@@ -11,6 +11,7 @@
 
 static const struct subcommand subcommands[] = {
         { "run", "run a pipeline", run_main },
+        { "exec", "run one command as a supervised tree, of which nothing is left behind", exec_main },
         { "explain", "say how each link of a pipeline would move its bytes, and why", explain_main },
         { "doctor", "say what this kernel and its limits allow, with the cure where something is amiss", doctor_main },
 };

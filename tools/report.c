@@ -36,6 +36,53 @@ void report_links(FILE *out, const struct sluice_pipeline *p)
         }
 }
 
+/* ---- stages ---- */
+
+/* What became of it, without the name in front, which has a column of its own. */
+static const char *without_name(const char *message, const char *name)
+{
+        size_t bytes = strlen(name);
+
+        return strncmp(message, name, bytes) == 0 && strncmp(message + bytes, ": ", 2) == 0 ? message + bytes + 2 : message;
+}
+
+static void stage_line(FILE *out, const struct sluice_pipeline *p, int i, int width)
+{
+        struct sluice_stage_result s = { .size = sizeof(s) };
+        const char *name = sluice_pipeline_stage_name(p, i);
+        char status[16] = "-", cpu[32] = "-", wall[32] = "-", peak[32] = "-";
+
+        if (sluice_pipeline_stage_result(p, i, &s) < 0)
+                return;
+        if (s.known && s.signal)
+                snprintf(status, sizeof(status), "%d", 128 + s.signal);
+        else if (s.known)
+                snprintf(status, sizeof(status), "%d", s.exit_status);
+        if (s.pid) {
+                snprintf(cpu, sizeof(cpu), "%.3f s", s.cpu_s);
+                snprintf(wall, sizeof(wall), "%.3f s", s.wall_s);
+        }
+        if (s.peak_bytes.certainty != SLUICE_UNKNOWN)
+                size_text(s.peak_bytes.value, peak, sizeof(peak));
+        fprintf(out, "%-*s  %-7s  %6s  %10s  %10s  %10s%s%s%s%s\n", width, name, sluice_verdict_name(s.verdict), status, cpu, wall,
+                peak, s.message[0] ? "  " : "", without_name(s.message, name), s.excused ? " (its reader had enough)" : "",
+                s.ignored ? " (ignored)" : "");
+}
+
+void report_stages(FILE *out, const struct sluice_pipeline *p)
+{
+        int width = 5, n = sluice_pipeline_stages(p);
+
+        for (int i = 0; i < n; i++) {
+                int w = (int)strlen(sluice_pipeline_stage_name(p, i));
+
+                width = w > width ? w : width;
+        }
+        fprintf(out, "%-*s  %-7s  %6s  %10s  %10s  %10s  %s\n", width, "STAGE", "RESULT", "STATUS", "CPU", "TIME", "MEMORY", "WHY");
+        for (int i = 0; i < n; i++)
+                stage_line(out, p, i, width);
+}
+
 static json_t *number(struct sluice_number n)
 {
         return n.certainty == SLUICE_UNKNOWN ? json_null() : json_integer((json_int_t)n.value);
@@ -123,6 +170,35 @@ static json_t *failure_json(const struct sluice_failure *f)
                          text_json(f->message), "stderr", text_json(f->stderr_tail));
 }
 
+static json_t *integer_or_null(int known, int value)
+{
+        return known ? json_integer(value) : json_null();
+}
+
+static json_t *stage_json(const struct sluice_pipeline *p, int i)
+{
+        struct sluice_stage_result s = { .size = sizeof(s) };
+
+        if (sluice_pipeline_stage_result(p, i, &s) < 0)
+                return json_null();
+        return json_pack("{s:i,s:o,s:s,s:o,s:o,s:o,s:i,s:i,s:b,s:b,s:b,s:b,s:f,s:f,s:o,s:o,s:o}", "stage", i, "name",
+                         text_json(sluice_pipeline_stage_name(p, i)), "verdict", sluice_verdict_name(s.verdict), "pid",
+                         integer_or_null(s.pid != 0, (int)s.pid), "exit_status",
+                         integer_or_null(s.known && !s.signal, s.exit_status), "signal", integer_or_null(s.signal != 0, s.signal),
+                         "errno", -s.error, "last_errno", -s.last_error, "excused", s.excused, "ignored", s.ignored, "inferred",
+                         s.inferred, "limit_exceeded", s.limit_exceeded, "cpu_seconds", s.cpu_s, "seconds", s.wall_s, "peak_bytes",
+                         number(s.peak_bytes), "message", text_json(s.message), "stderr", text_json(s.stderr_tail));
+}
+
+static json_t *stages_json(const struct sluice_pipeline *p)
+{
+        json_t *list = json_array();
+
+        for (int i = 0; i < sluice_pipeline_stages(p); i++)
+                json_array_append_new(list, stage_json(p, i));
+        return list;
+}
+
 static json_t *failures_json(const struct sluice_pipeline *p)
 {
         struct sluice_failure failures[32];
@@ -160,12 +236,13 @@ void report_json(FILE *out, const struct sluice_pipeline *p, int exit_status)
         }
         if (sluice_pipeline_usage(p, &u) < 0)
                 memset(&u, 0, sizeof(u));
-        j = json_pack("{s:i,s:o,s:o,s:f,s:{s:f,s:f},s:o,s:{s:o,s:o,s:o,s:o},s:i,s:o,s:o}", "exit_status", exit_status, "error",
-                      sluice_pipeline_error(p)[0] ? text_json(sluice_pipeline_error(p)) : json_null(), "bytes", total_bytes(p),
-                      "seconds", u.wall_s, "cpu_seconds", "self", u.cpu_self_s, "children", u.cpu_children_s, "bytes_copied",
-                      counter(copied), "loop", "operations", counter(u.ring_ops), "waits", counter(u.waits), "waits_for_ring",
-                      counter(u.waits_for_ring), "overflows", counter(u.overflows), "abandoned", (int)u.abandoned, "links", links,
-                      "failures", failures_json(p));
+        j = json_pack("{s:i,s:o,s:o,s:f,s:{s:f,s:f},s:o,s:{s:o,s:o,s:o,s:o},s:i,s:s,s:b,s:b,s:o,s:o,s:o}", "exit_status",
+                      exit_status, "error", sluice_pipeline_error(p)[0] ? text_json(sluice_pipeline_error(p)) : json_null(),
+                      "bytes", total_bytes(p), "seconds", u.wall_s, "cpu_seconds", "self", u.cpu_self_s, "children",
+                      u.cpu_children_s, "bytes_copied", counter(copied), "loop", "operations", counter(u.ring_ops), "waits",
+                      counter(u.waits), "waits_for_ring", counter(u.waits_for_ring), "overflows", counter(u.overflows), "abandoned",
+                      (int)u.abandoned, "contain", sluice_contain_name(u.contain), "guard", u.guard, "strays", u.strays > 0,
+                      "stages", stages_json(p), "links", links, "failures", failures_json(p));
         json_dumpf(j, out, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
         fputc('\n', out);
         json_decref(j);

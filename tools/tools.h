@@ -12,6 +12,7 @@ enum exit_status {
         EXIT_STAGE = 1, /* a stage of ours failed */
         EXIT_USAGE = 2,
         EXIT_DEADLINE = 124,
+        EXIT_MEMORY = 125,
         EXIT_NOT_EXECUTABLE = 126,
         EXIT_NOT_FOUND = 127,
         EXIT_SIGNAL = 128, /* plus the signal */
@@ -23,6 +24,7 @@ struct subcommand {
 };
 
 int run_main(int argc, char **argv);
+int exec_main(int argc, char **argv);
 int explain_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 
@@ -37,6 +39,7 @@ bool standard_is_open(int fd);
 int size_text(unsigned long long bytes, char *buf, size_t cap);
 
 /* report.c: what happened, as a table for people and as JSON for programs */
+void report_stages(FILE *out, const struct sluice_pipeline *p);
 void report_links(FILE *out, const struct sluice_pipeline *p);
 void report_json(FILE *out, const struct sluice_pipeline *p, int exit_status);
 void explain_json(FILE *out, const struct sluice_pipeline *p);
@@ -48,7 +51,7 @@ void progress_tick(struct progress *g);
 void progress_end(struct progress *g, bool success);
 
 /* job.c: signals and the terminal */
-void job_begin(struct sluice_loop *loop, struct sluice_cancel *cancel);
+void job_begin(struct sluice_loop *loop, struct sluice_cancel *cancel, bool has_guard);
 void job_step(const struct sluice_pipeline *p);
 int job_signal(void);
 void job_end(void);

@@ -44,7 +44,8 @@ struct child_status {
         bool known;      /* false: somebody else reaped it (SIGCHLD ignored, waitpid(-1)); never taken for 0 */
         int exit_status; /* when signal == 0 */
         int signal;
-        double cpu_s; /* user and system, its own reaped children included */
+        double cpu_s;           /* user and system, its own reaped children included */
+        uint64_t max_rss_bytes; /* the largest of it and its reaped children, shared pages included */
 };
 
 struct backend_counts {
@@ -92,6 +93,8 @@ struct backend_ops {
         int (*wait_child)(struct backend *b, int pidfd, bool reap, struct child_status *ret);
         int (*kill_child)(struct backend *b, int pidfd, int signal);
         int (*kill_group)(struct backend *b, pid_t group, int signal);
+        int (*stopped_child)(struct backend *b, int pidfd); /* the signal that stopped it; 0: it is not stopped */
+        bool (*process_is_stopped)(struct backend *b, pid_t pid);
         int (*probable_error)(struct backend *b, int fd);
         bool (*process_holds)(struct backend *b, pid_t pid, int fd, uint64_t inode);
 };

@@ -81,6 +81,7 @@ static const struct route routes[OP_KINDS] = {
         [OP_LINK] = { .task = true, .brief = true },
         [OP_FIND] = { .task = true, .brief = true },
         [OP_SPAWN] = { .task = true, .brief = true },
+        [OP_IDS] = { .task = true },
         [OP_RESOLVE] = { .task = true }, /* may wait 30 s for a name server */
 };
 
@@ -616,6 +617,8 @@ static const struct backend_ops uring_ops = {
         .wait_child = sys_wait_child,
         .kill_child = sys_kill_child,
         .kill_group = sys_kill_group,
+        .stopped_child = sys_stopped_child,
+        .process_is_stopped = sys_process_is_stopped,
         .probable_error = sys_probable_error,
         .process_holds = sys_process_holds,
 };

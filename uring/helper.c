@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "guard.h"
+#include "ids.h"
 #include "spawn.h"
 
 /* A task is a copy: the operation it came from may be given back while the thread still works. */
@@ -50,11 +52,11 @@ static int resolve(struct op *op)
         return r == EAI_SYSTEM ? -errno : r == EAI_AGAIN ? -EAGAIN : r == EAI_MEMORY ? -ENOMEM : -ENOENT;
 }
 
-static bool is_program(const char *path)
+static bool is_program(int directory, const char *path)
 {
         struct stat st;
 
-        return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+        return fstatat(directory, path, &st, 0) == 0 && S_ISREG(st.st_mode);
 }
 
 /* As execvp() searches: a name with a slash is a path; an entry that may not be executed is remembered, since
@@ -62,7 +64,7 @@ static bool is_program(const char *path)
 static int find(struct op *op)
 {
         const char *file = op->find.file, *at = op->find.path, *end;
-        int result = -ENOENT;
+        int result = -ENOENT, directory = op->in ? op->in->fd : AT_FDCWD;
         char path[PATH_MAX];
 
         if (!*file)
@@ -78,11 +80,12 @@ static int find(struct op *op)
                                    : snprintf(path, sizeof(path), "./%s", file);
 
                 if (n > 0 && (size_t)n < sizeof(path)) {
-                        if (access(path, X_OK) == 0 && is_program(path)) {
+                        errno = EACCES; /* what a directory is, which may be "executed" */
+                        if (faccessat(directory, path, X_OK, 0) == 0 && is_program(directory, path)) {
                                 op->find.ret = strdup(path);
                                 return op->find.ret ? 0 : -ENOMEM;
                         }
-                        if (access(path, F_OK) == 0)
+                        if (errno == EACCES && faccessat(directory, path, F_OK, 0) == 0)
                                 result = -EACCES;
                 }
                 at = end && *end ? end + 1 : NULL;
@@ -108,8 +111,10 @@ int helper_perform(struct op *op)
                 return resolve(op);
         case OP_FIND:
                 return find(op);
+        case OP_IDS:
+                return ids_look_up(op->ids.user, op->ids.group, op->ids.ret);
         case OP_SPAWN:
-                return spawn_direct(op->spawn.spec);
+                return op->spawn.spec->guard ? guard_spawn(op->spawn.spec->guard, op->spawn.spec) : spawn_direct(op->spawn.spec);
         case OP_OPEN:
                 r = open(op->open.path, op->open.flags | O_CLOEXEC, op->open.mode);
                 return r < 0 ? -errno : r;
@@ -307,9 +312,9 @@ static void forget(struct helper *h, struct task *t)
 }
 
 /* These name nothing but their own memory: the thread may finish them alone, and undo what it made. */
-static bool can_finish_alone(enum op_kind kind)
+static bool can_finish_alone(const struct op *op)
 {
-        return kind == OP_RESOLVE || kind == OP_OPEN || kind == OP_FIND;
+        return op->kind == OP_RESOLVE || op->kind == OP_OPEN || (op->kind == OP_FIND && !op->in);
 }
 
 bool helper_cancel(struct helper *h, struct op *op)
@@ -324,7 +329,7 @@ bool helper_cancel(struct helper *h, struct op *op)
                 h->queued--;
                 task_free(t);
                 ours = true;
-        } else if (can_finish_alone(op->kind) && (t = task_of(&h->running, op)) != NULL) {
+        } else if (can_finish_alone(op) && (t = task_of(&h->running, op)) != NULL) {
                 t->owned = op->owned;
                 op->owned = NULL;
                 forget(h, t);

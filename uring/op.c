@@ -36,7 +36,8 @@ const char *op_kind_name(enum op_kind kind)
                 [OP_WRITE] = "write",       [OP_RECV] = "recv",     [OP_SEND] = "send",     [OP_ACCEPT] = "accept",
                 [OP_CONNECT] = "connect",   [OP_FSYNC] = "fsync",   [OP_OPEN] = "open",     [OP_CLOSE] = "close",
                 [OP_TRUNCATE] = "truncate", [OP_RENAME] = "rename", [OP_UNLINK] = "unlink", [OP_LINK] = "link",
-                [OP_RESOLVE] = "resolve",   [OP_FIND] = "find",     [OP_SPAWN] = "spawn",   [OP_TIMER] = "timer",
+                [OP_RESOLVE] = "resolve",   [OP_FIND] = "find",     [OP_IDS] = "ids",       [OP_SPAWN] = "spawn",
+                [OP_TIMER] = "timer",
         };
 
         ASSERT(kind < OP_KINDS);

@@ -36,6 +36,7 @@ enum op_kind {
         OP_LINK,
         OP_RESOLVE,
         OP_FIND,
+        OP_IDS,
         OP_SPAWN,
         OP_TIMER,
         OP_KINDS,
@@ -44,6 +45,7 @@ enum op_kind {
 enum op_state { OP_FREE, OP_NEW, OP_QUEUED, OP_IN_KERNEL, OP_DONE };
 
 struct addrinfo;
+struct ids;
 struct spawn;
 
 /* Memory an operation keeps alive. The owner and each operation hold one count; drop() frees at zero. */
@@ -115,9 +117,13 @@ struct op {
                         int error;
                 } resolve;
                 struct {
-                        const char *file, *path;
+                        const char *file, *path; /* a relative one: from `in`, when that is there */
                         char *ret;
                 } find;
+                struct {
+                        const char *user, *group; /* one may be NULL */
+                        struct ids *ret;          /* the owner's; written on success */
+                } ids;
                 struct {
                         int fd;
                 } close;

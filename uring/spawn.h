@@ -1,12 +1,16 @@
 /* uring/spawn.h: starting a process, without copying the page tables of the one that starts it.
  *
- * One struct says what to start; spawn_direct() makes the caller its parent. (A second implementation, a guard process
- * as parent and subreaper, will take the same struct.) */
+ * One struct says what to start. spawn_direct() makes the caller its parent; guard.h's guard_spawn() makes the guard the
+ * parent. Both end in spawn_clone(), here or there, and know nothing of what is started. */
 #ifndef SLUICE_URING_SPAWN_H
 #define SLUICE_URING_SPAWN_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
+
+enum { SPAWN_EXTRA_MAX = 32, SPAWN_RLIMITS_MAX = 16, SPAWN_GROUPS_MAX = 256 };
 
 enum spawn_group {
         SPAWN_GROUP_KEEP, /* stays in the caller's process group */
@@ -14,26 +18,76 @@ enum spawn_group {
         SPAWN_GROUP_JOIN, /* joins `group` */
 };
 
+/* Which step failed; spawn_step_name() has the word. */
+enum spawn_step {
+        SPAWN_OK,
+        SPAWN_CLONE,
+        SPAWN_SETPGID,
+        SPAWN_DUP,
+        SPAWN_NICE,
+        SPAWN_IOPRIO,
+        SPAWN_RLIMIT,
+        SPAWN_USER,
+        SPAWN_CHDIR,
+        SPAWN_PRCTL,
+        SPAWN_EXEC,
+        SPAWN_GUARD,
+        SPAWN_STEPS,
+};
+
+struct spawn_fd {
+        int fd, as;
+};
+
+struct spawn_rlimit {
+        int resource;
+        uint64_t soft, hard;
+};
+
+struct guard;
+
 struct spawn {
         /* What to start; all borrowed until the spawn is done. */
-        const char *path; /* found before: no search here */
+        const char *path; /* found before: no search here; relative to `directory` */
         char *const *argv;
         char *const *env;
-        const char *directory; /* NULL: the caller's */
-        int fds[3];            /* become 0, 1 and 2; all >= 3; everything else is closed in the child */
+        int directory;                /* an fd (O_PATH will do); -1: the caller's */
+        int fds[3];                   /* become 0, 1 and 2; all >= 3; everything else is closed in the child */
+        const struct spawn_fd *extra; /* >= 3 on both sides, the numbers in the child distinct */
+        uint32_t extra_nr;
         enum spawn_group group_mode;
         pid_t group;
         int terminal;         /* >= 0: its foreground goes to the group before the program runs */
         bool die_with_parent; /* SIGKILL when the starting thread ends (PR_SET_PDEATHSIG) */
+        bool set_umask, set_ids;
+        mode_t umask;
+        int nice;   /* added */
+        int ioprio; /* 0: unchanged */
+        const struct spawn_rlimit *rlimits;
+        uint32_t rlimits_nr;
+        uid_t uid;
+        gid_t gid;
+        const gid_t *groups; /* supplementary, with set_ids */
+        uint32_t groups_nr;
+        int cgroup; /* the directory of a cgroup v2 to start in; -1: the caller's */
+        bool new_pid_namespace;
+
+        struct guard *guard; /* whose child it becomes; NULL: the caller's */
+        uint64_t id;         /* what the guard's events call it */
 
         /* Written on success. */
         pid_t pid;
         int pidfd;
-        const char *failed; /* on failure: the step that failed ("exec", "chdir", ...) */
+        enum spawn_step failed; /* on failure: the step that failed */
 };
 
 /* Waits until the program has been exec'd (vfork semantics; ~0.3 ms whatever the caller's size). 0, or -errno of the
  * step named in `failed`; then nothing is left running. Any thread. */
 int spawn_direct(struct spawn *s);
+const char *spawn_step_name(enum spawn_step step);
+
+/* The common core, without libc. `scratch` holds argc + 3 pointers: a script without "#!" is given to /bin/sh, as execvp()
+ * does. The caller has blocked all signals. */
+int spawn_clone(struct spawn *s, const char **scratch);
 
 #endif

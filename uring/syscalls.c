@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -23,6 +24,8 @@
 #include <unistd.h>
 
 #include "uapi.h"
+
+enum { PIPE_BYTES_DEFAULT = 64 << 10 };
 
 static ssize_t answer(ssize_t r)
 {
@@ -126,24 +129,39 @@ static bool peer_is_local(int fd, int family)
                                             sizeof(struct in6_addr)) == 0;
 }
 
-/* lseek() takes the file's position lock, which a child holds for the whole of a blocking write (4.4 s in a test). */
-static int64_t position_of(int fd)
+static bool read_fdinfo(int fd, char *text, size_t cap)
 {
-        char path[64], text[128];
-        long long position = -1;
+        char path[64];
         ssize_t n;
         int info;
 
         snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
         info = open(path, O_RDONLY | O_CLOEXEC);
         if (info < 0)
-                return -1;
-        n = read(info, text, sizeof(text) - 1);
+                return false;
+        n = read(info, text, cap - 1);
         close(info);
-        if (n <= 0)
-                return -1;
-        text[n] = '\0';
-        return sscanf(text, "pos: %lld", &position) == 1 ? position : -1;
+        text[n > 0 ? n : 0] = '\0';
+        return n > 0;
+}
+
+/* lseek() takes the file's position lock, which a child holds for the whole of a blocking write (4.4 s in a test). */
+static int64_t position_of(int fd)
+{
+        long long position = -1;
+        char text[128];
+
+        return read_fdinfo(fd, text, sizeof(text)) && sscanf(text, "pos: %lld", &position) == 1 ? position : -1;
+}
+
+pid_t sys_pid_of_pidfd(int pidfd, pid_t otherwise)
+{
+        char text[512], *at;
+
+        if (!read_fdinfo(pidfd, text, sizeof(text)))
+                return otherwise;
+        at = strstr(text, "\nPid:");
+        return at && atoi(at + 5) > 0 ? atoi(at + 5) : otherwise;
 }
 
 static enum fd_kind kind_of(int fd, mode_t mode)
@@ -224,9 +242,11 @@ int sys_pipe(struct backend *b, int ret[2], size_t bytes, size_t *ret_bytes)
                                 close(ret[i]);
                 return error;
         }
-        while (fcntl(ret[1], F_SETPIPE_SZ, (int)bytes) < 0 && bytes > (64u << 10))
-                bytes /= 4;
-        granted = fcntl(ret[1], F_GETPIPE_SZ);
+        granted = bytes == PIPE_BYTES_DEFAULT ? 0 : fcntl(ret[1], F_SETPIPE_SZ, (int)bytes); /* answers with what it gave */
+        while (granted < 0 && bytes > PIPE_BYTES_DEFAULT)
+                granted = fcntl(ret[1], F_SETPIPE_SZ, (int)(bytes /= 4));
+        if (granted <= 0)
+                granted = fcntl(ret[1], F_GETPIPE_SZ);
         *ret_bytes = granted > 0 ? (size_t)granted : 4096;
         return 0;
 }
@@ -339,6 +359,7 @@ int sys_wait_child(struct backend *b, int pidfd, bool reap, struct child_status 
         *ret = (struct child_status){ .known = true };
         ret->cpu_s = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
                      (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+        ret->max_rss_bytes = (uint64_t)used.ru_maxrss << 10;
         if (info.si_code == CLD_EXITED)
                 ret->exit_status = info.si_status;
         else
@@ -358,6 +379,35 @@ int sys_kill_group(struct backend *b, pid_t group, int signal)
         return kill(-group, signal) < 0 ? -errno : 0;
 }
 
+int sys_stopped_child(struct backend *b, int pidfd)
+{
+        siginfo_t info = { 0 };
+
+        (void)b;
+        if (waitid(P_PIDFD, (id_t)pidfd, &info, WSTOPPED | WNOHANG | WNOWAIT) < 0)
+                return -errno;
+        return info.si_pid ? info.si_status : 0;
+}
+
+/* Of one that is not our child: what /proc says. */
+bool sys_process_is_stopped(struct backend *b, pid_t pid)
+{
+        char path[32], text[256], *end;
+        ssize_t n;
+        int fd;
+
+        (void)b;
+        snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return false;
+        n = read(fd, text, sizeof(text) - 1);
+        close(fd);
+        text[n > 0 ? n : 0] = '\0';
+        end = strrchr(text, ')');
+        return end && strncmp(end, ") T", 3) == 0;
+}
+
 /* Why a process that was handed this fd may have failed on it. 0: nothing is seen to be wrong. */
 int sys_probable_error(struct backend *b, int fd)
 {
@@ -375,6 +425,8 @@ int sys_probable_error(struct backend *b, int fd)
                         return -EFBIG;
                 return fstatvfs(fd, &fs) == 0 && fs.f_bavail == 0 ? -ENOSPC : 0;
         }
+        if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 7)) /* /dev/full */
+                return -ENOSPC;
         if (poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP)) {
                 int error = S_ISSOCK(st.st_mode) ? socket_number(fd, SO_ERROR) : 0;
 

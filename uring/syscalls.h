@@ -30,7 +30,11 @@ int sys_seek(struct backend *b, int fd, int64_t relative);
 int sys_wait_child(struct backend *b, int pidfd, bool reap, struct child_status *ret);
 int sys_kill_child(struct backend *b, int pidfd, int signal);
 int sys_kill_group(struct backend *b, pid_t group, int signal);
+int sys_stopped_child(struct backend *b, int pidfd);
+bool sys_process_is_stopped(struct backend *b, pid_t pid);
 int sys_probable_error(struct backend *b, int fd);
+/* The number of a process as we count them, which in another PID namespace is not `otherwise`. */
+pid_t sys_pid_of_pidfd(int pidfd, pid_t otherwise);
 bool sys_process_holds(struct backend *b, pid_t pid, int fd, uint64_t inode);
 
 #endif

@@ -19,6 +19,11 @@ expect_status 0 "$SLUICE" run 'file:in | cat | null:'
 expect_stderr 0 ''
 expect_status 0 "$SLUICE" run 'true'
 expect_status 0 "$SLUICE" run 'null: | file:empty'
+printf 'a\nb\n' >copied.in
+for text in '' '   '; do # no stages at all: standard input to standard output
+        expect_status 0 "$SLUICE" run "$text" <copied.in
+        cmp -s copied.in "$OUT" || fail "'$text' did not copy standard input"
+done
 [ -e empty ] && [ ! -s empty ] || fail 'null: | file:empty left something else than an empty file'
 
 # ---- a command's own ----
@@ -120,8 +125,6 @@ usage 'file:in | file:a | file:b' '          ^~~~~~'     'first or the last'
 usage 'cat | - | cat'             '      ^'              'first stage or output as the last'
 usage 'cat | zero:5'              '      ^~~~~~'         'source'
 usage "cat | ''"                  '      ^~'             'empty'
-usage ''                          '^'                    'empty'
-usage '   '                       '   ^'                 'empty'
 
 # No pipeline to mark: two lines.
 expect_status 2 "$SLUICE" run --frobnicate '- | -'

@@ -57,13 +57,25 @@ def children(of):
         return []
 
 
+def commands(job):
+    """What the job runs: the children of sluice, or of the guard that it has for them."""
+    found = []
+    for c in children(job):
+        try:
+            guard = open('/proc/%d/comm' % c).read().strip() == 'sluice-guard'
+        except OSError:
+            continue
+        found += children(c) if guard else [c]
+    return found
+
+
 def started(count, what):
     """The job under the shell has `count` commands, and they run."""
     end = time.monotonic() + 20
     while time.monotonic() < end:
         jobs = children(pid)
-        if jobs and len(children(jobs[-1])) == count:
-            names = [os.readlink('/proc/%d/exe' % c) for c in children(jobs[-1]) if os.path.exists('/proc/%d/exe' % c)]
+        if jobs and len(commands(jobs[-1])) == count:
+            names = [os.readlink('/proc/%d/exe' % c) for c in commands(jobs[-1]) if os.path.exists('/proc/%d/exe' % c)]
             if count == len([n for n in names if n != os.path.realpath(sluice)]):
                 return
         time.sleep(0.02)
@@ -78,7 +90,7 @@ def stopped(what):
 def settled(job):
     """Nothing of the job is stopped, and sluice has taken over the signals: the shell's own child, before it is
     sluice, and a group between the terminal and its SIGCONT lose a key."""
-    for p in [job] + children(job):
+    for p in [job] + commands(job):
         text = open('/proc/%d/status' % p).read()
         if re.search(r'^State:\s+[Tt]', text, re.M):
             return False

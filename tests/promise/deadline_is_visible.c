@@ -32,6 +32,16 @@ static void test_command_that_fails_of_it(void **state)
         t_run_free(p, -ETIMEDOUT);
 }
 
+/* ... or says that all is well. */
+static void test_command_that_succeeds_in_spite_of_it(void **state)
+{
+        struct sluice_pipeline *p = limited();
+
+        (void)state;
+        t_ok(sluice_add_command(p, T_ARGV("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.01; done"), NULL));
+        t_run_free(p, -ETIMEDOUT);
+}
+
 static void test_silent_pipe(void **state)
 {
         struct sluice_pipeline *p = limited();
@@ -89,8 +99,13 @@ static void test_enough_time_is_no_failure(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                T_TEST(test_command),         T_TEST(test_command_that_fails_of_it), T_TEST(test_silent_pipe),
-                T_TEST(test_nobody_connects), T_TEST(test_endless_stream),           T_TEST(test_enough_time_is_no_failure),
+                T_TEST(test_command),
+                T_TEST(test_command_that_fails_of_it),
+                T_TEST(test_command_that_succeeds_in_spite_of_it),
+                T_TEST(test_silent_pipe),
+                T_TEST(test_nobody_connects),
+                T_TEST(test_endless_stream),
+                T_TEST(test_enough_time_is_no_failure),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@ static void finish(struct sluice_pipeline *p, int expected, const char *text)
 
 static void test_yes_head(void **state)
 {
-        struct sluice_pipeline *p = t_new(NULL);
+        struct sluice_pipeline *p = t_new(T_OPTIONS(.flags = SLUICE_EARLY_EXIT_OK));
 
         (void)state;
         t_ok(sluice_add_command(p, T_ARGV("yes"), NULL));
@@ -30,7 +30,7 @@ static void test_yes_head(void **state)
 
 static void test_three_writers(void **state)
 {
-        struct sluice_pipeline *p = t_new(NULL);
+        struct sluice_pipeline *p = t_new(T_OPTIONS(.flags = SLUICE_EARLY_EXIT_OK));
 
         (void)state;
         t_ok(sluice_add_command(p, T_ARGV("yes"), NULL));
@@ -70,7 +70,7 @@ static void test_true(void **state)
 /* What the engine passes on from a pipe, with a command at both ends. */
 static void test_range_in_front(void **state)
 {
-        struct sluice_pipeline *p = t_new(NULL);
+        struct sluice_pipeline *p = t_new(T_OPTIONS(.flags = SLUICE_EARLY_EXIT_OK));
 
         (void)state;
         t_make(t_path("a"), 10 * T_MIB);
@@ -84,7 +84,7 @@ static void test_range_in_front(void **state)
 /* A writer with no output of its own left is quiet: its silence must not keep the run going. */
 static void test_silent_source(void **state)
 {
-        struct sluice_pipeline *p = t_new(T_OPTIONS(.grace_ms = T_GRACE_MS));
+        struct sluice_pipeline *p = t_new(T_OPTIONS(.flags = SLUICE_EARLY_EXIT_OK, .grace_ms = T_GRACE_MS));
         int in[2];
 
         (void)state;
@@ -99,7 +99,7 @@ static void test_silent_source(void **state)
 /* A reader that fails is a failure; the writer's SIGPIPE is not what is reported. */
 static void test_reader_fails(void **state)
 {
-        struct sluice_pipeline *p = t_new(T_OPTIONS(.grace_ms = T_GRACE_MS));
+        struct sluice_pipeline *p = t_new(T_OPTIONS(.flags = SLUICE_EARLY_EXIT_OK, .grace_ms = T_GRACE_MS));
         struct sluice_failure f[4];
 
         (void)state;
@@ -118,7 +118,7 @@ static void test_reader_fails(void **state)
 /* A writer that fails for a reason of its own is one, though its reader went early. */
 static void test_writer_fails(void **state)
 {
-        struct sluice_pipeline *p = t_new(T_OPTIONS(.grace_ms = T_GRACE_MS));
+        struct sluice_pipeline *p = t_new(T_OPTIONS(.flags = SLUICE_EARLY_EXIT_OK, .grace_ms = T_GRACE_MS));
         struct sluice_failure f[4];
 
         (void)state;

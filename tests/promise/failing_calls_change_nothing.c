@@ -134,8 +134,6 @@ static void test_build(void **state)
         struct sluice_pipeline *p = t_new(NULL);
 
         (void)state;
-        refused(p, -EINVAL, -1);
-        p = t_new(NULL);
         t_ok(sluice_add_null(p));
         refused(p, -EINVAL, 0);
         p = t_new(NULL); /* zero: takes no input */
@@ -226,10 +224,13 @@ static void test_start(void **state)
         int result = 1;
 
         (void)state;
+        t_ok(sluice_add_null(p));
         assert_int_equal(sluice_plan_new(&plan, p), -EINVAL);
         assert_ptr_equal(plan, untouched);
         assert_int_equal(sluice_loop_new(&l, NULL), 0);
         assert_int_equal(sluice_pipeline_start(p, l, ignore, &result), -EINVAL);
+        sluice_pipeline_free(p);
+        p = t_new(T_OPTIONS(.grace_ms = T_GRACE_MS));
         t_ok(sluice_add_command(p, T_ARGV("sleep", "1000"), NULL));
         assert_int_equal(sluice_pipeline_start(p, l, ignore, &result), 0);
         assert_int_equal(sluice_pipeline_start(p, l, ignore, &result), -EBUSY);

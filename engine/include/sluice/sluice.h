@@ -56,7 +56,64 @@ enum sluice_flags {
         SLUICE_DIE_WITH_PARENT = 1 << 3, /* a command is killed when the thread that started it ends, however it ends */
         SLUICE_STDERR_FORWARD = 1 << 4,  /* what commands write to stderr goes on to this process's, as it comes */
         SLUICE_STDERR_INHERIT = 1 << 5,  /* commands have this process's stderr itself: no tail is kept */
+        SLUICE_EARLY_EXIT_OK = 1 << 6,   /* a command that exits 0 has read all it wanted: the SIGPIPE of what feeds it is
+                                          * no failure (`yes | head`). Off: it is one, with signal SIGPIPE */
+        SLUICE_FAIL_FAST = 1 << 7,       /* the first failure ends the rest; without it they come to their own ends */
+        SLUICE_GUARD = 1 << 8,           /* commands are children of a guard, one small process per loop: see below */
 };
+
+/* How a run finds every process that its commands made, however they tried to hide (double fork, setsid), to end them
+ * with it. Whatever a run contains is gone when it has ended, on every path: SIGTERM to all, grace, SIGKILL to all, then
+ * it is verified. */
+enum sluice_contain {
+        SLUICE_CONTAIN_AUTO,   /* the best of CGROUP, GUARD (with SLUICE_GUARD only) and WALK that can be had */
+        SLUICE_CONTAIN_CGROUP, /* a cgroup v2 leaf of the run's own, ended by cgroup.kill (Linux 5.14) */
+        SLUICE_CONTAIN_GUARD,  /* the guard is the subreaper of the commands; implies SLUICE_GUARD */
+        SLUICE_CONTAIN_PIDNS,  /* the guard is init of a PID namespace (CAP_SYS_ADMIN); implies SLUICE_GUARD. The commands
+                                * see the host's /proc with other numbers in it */
+        SLUICE_CONTAIN_WALK,   /* what descends visibly from a running command: one that forked twice before the end escapes */
+        SLUICE_CONTAIN_NONE,   /* the commands alone, as a shell does: what they leave in the background stays there */
+};
+/* The guard (SLUICE_GUARD) is a process of 40 KiB that is started with the loop's first command and ends with the loop.
+ * When the program that embeds us dies, SIGKILL included, it kills every process of its runs, removes their cgroups, and
+ * ends. The host's waitpid(-1) or an ignored SIGCHLD cannot take a command's status from it. Umask, limits and ids of
+ * commands are the host's as they were when the guard started, unless the command's options say otherwise. */
+
+/* One change to the environment of commands. Changes apply in order, a pipeline's before a stage's: later wins. */
+struct sluice_environ; /* the environment that is being made */
+/* Called when the run starts, on the loop's thread; edits `e` by the calls below. An error fails the start. */
+typedef int sluice_env_fn(void *arg, struct sluice_environ *e);
+struct sluice_env {
+        const char *name, *value; /* value NULL: unset */
+        sluice_env_fn *fn;        /* with name NULL: a function, evaluated at start; copied is the pointer only */
+        void *arg;
+};
+/* For functions. NULL: not set; else valid until the next change. */
+const char *sluice_environ_get(const struct sluice_environ *e, const char *name);
+/* value NULL unsets. -EINVAL: a name that is empty or holds '='. -ENOMEM. */
+int sluice_environ_set(struct sluice_environ *e, const char *name, const char *value);
+
+/* What happens to stages while a run lasts. */
+enum sluice_event_kind {
+        SLUICE_EVENT_START,   /* a command runs: pid */
+        SLUICE_EVENT_EXIT,    /* it has ended: exit_status or signal */
+        SLUICE_EVENT_FAILURE, /* a stage failed and nothing excuses it: error, message. After the run's last exit */
+        SLUICE_EVENT_LIMIT,   /* a command and its descendants exceeded its memory limit: bytes. It is being killed */
+        SLUICE_EVENT_PEAK,    /* what they used at most: bytes. At the command's end */
+};
+struct sluice_event {
+        size_t size;
+        enum sluice_event_kind kind;
+        int stage; /* index; -1: the run's */
+        const char *stage_name;
+        pid_t pid;
+        int exit_status, signal; /* EXIT; exit_status -1: did not exit */
+        int error;               /* FAILURE: negative errno */
+        uint64_t bytes;          /* LIMIT, PEAK */
+        const char *message;     /* one line; "" */
+};
+/* On the loop's thread, from a turn. May fire a token or stop the pipeline; must not free it. */
+typedef void sluice_event_fn(void *arg, const struct sluice_event *e);
 
 struct sluice_options {
         size_t size;
@@ -65,11 +122,18 @@ struct sluice_options {
         int64_t timeout_ms;           /* deadline of a run, opening included; 0: none. Result: -ETIMEDOUT */
         int64_t grace_ms;             /* between SIGTERM and SIGKILL; 0: 2000 */
         struct sluice_cancel *cancel; /* borrowed while a run lasts; NULL: none */
+        enum sluice_contain contain;
+        const char *directory;        /* where commands start that name none; NULL: the host's. Copied */
+        const struct sluice_env *env; /* changes for every command; copied, but for `arg` */
+        size_t env_nr;
+        const char *cgroup;     /* a cgroup v2 directory in which runs get their leaves; NULL: the host's own. Copied */
+        sluice_event_fn *event; /* NULL: nobody listens */
+        void *event_arg;
 };
 
 /* ---- pipelines ---- */
 
-/* An empty pipeline, yours to free. Errors: -ENOMEM, -EINVAL (unknown flag or driver, negative time). */
+/* An empty pipeline, yours to free. Errors: -ENOMEM, -EINVAL (unknown flag, driver or containment, negative time). */
 int sluice_pipeline_new(struct sluice_pipeline **ret, const struct sluice_options *opt);
 /* Not while it runs on a loop (then -EBUSY is not returned: it aborts the run first and waits). NULL is allowed. */
 void sluice_pipeline_free(struct sluice_pipeline *p);
@@ -83,16 +147,40 @@ int sluice_pipeline_add(struct sluice_pipeline *p, const struct sluice_stage_ops
  * Errors: -EBUSY (already built), -EINVAL (no such stage, from == to), -EEXIST (that input has a link already). */
 int sluice_pipeline_link(struct sluice_pipeline *p, int from, int to);
 
-/* Describes, negotiates and freezes; nothing is opened. Errors: -EINVAL (no stages, a stage without a link where it
- * needs one), -ENOTSUP (a stage cannot stand there, or a mode this release cannot move yet), -EOPNOTSUPP (FORBID_COPY),
+/* Links every stage to the next in the order in which they were added. Without stages, or with one: nothing to link.
+ * Errors: as sluice_pipeline_link(); then none is linked. */
+int sluice_pipeline_chain(struct sluice_pipeline *p);
+
+/* Failures that are none. */
+enum sluice_ignore {
+        SLUICE_IGNORE_ANY,    /* whatever it ends with */
+        SLUICE_IGNORE_ERRNO,  /* an error of the engine or of a function: value, as ENOSPC */
+        SLUICE_IGNORE_EXIT,   /* a command's exit status: value */
+        SLUICE_IGNORE_SIGNAL, /* the signal that ended it: value */
+        SLUICE_IGNORE_PIPE,   /* SIGPIPE, EPIPE, and exit status 141 (a shell that says so of its own) */
+};
+/* A failure of that stage which matches is kept in its result, marked ignored, but is not the pipeline's. May be called
+ * several times for a stage. Ignoring pipe errors hides nobody else's error: a full disk is the sink's.
+ * Errors: -EBUSY (already built), -EINVAL (no such stage or kind), -ENOMEM. */
+int sluice_pipeline_ignore(struct sluice_pipeline *p, int stage, enum sluice_ignore what, int value);
+
+/* Describes, negotiates and freezes; nothing is opened. Errors: -EINVAL (a stage without a link where it needs one), -ENOTSUP (a stage cannot stand there, or a mode this release cannot move yet), -EOPNOTSUPP (FORBID_COPY),
  * -ELOOP (a circle), -ENOMEM. sluice_pipeline_error() says it in words. Called by start and run when it was not. */
 int sluice_pipeline_build(struct sluice_pipeline *p);
 
 /* Runs it to its end on a private loop, blocking. 0, or the negative errno of the failure that explains the others: for
- * a command that failed -ECHILD, and sluice_pipeline_failures() has its status. -ECANCELED, -ETIMEDOUT.
+ * a command that failed -ECHILD, and sluice_pipeline_stage_result() has its status; -ENOMEM for one beyond its memory
+ * limit. -ECANCELED, -ETIMEDOUT (whatever the commands answered to it).
  * When it has returned, on any path, nothing in the kernel names an fd or buffer of the pipeline, every child is
  * reaped, every fd it opened is closed (but for what the statistics count as abandoned). */
 int sluice_pipeline_run(struct sluice_pipeline *p);
+
+/* Runs it as sluice_pipeline_run() does, and gives what its last stage writes: a growing buffer, NUL-terminated behind
+ * its `*ret_bytes`, the caller's to free(). The stage that was added last must have its output free; a pipeline without
+ * stages gives nothing. `limit` bytes at most, 0: no limit but memory; more is -EFBIG and ends the run.
+ * On failure too *ret is what had come so far (NULL when nothing could be started). Other errors: as run; -EEXIST (that
+ * output has a link already, or the pipeline was built already). Once per pipeline. */
+int sluice_run_capture(struct sluice_pipeline *p, size_t limit, char **ret, size_t *ret_bytes);
 
 /* Starts it on a loop; `done` is called once, from a turn of that loop. Errors: as build, -EBUSY (it runs already). */
 typedef void sluice_done_fn(void *arg, int result);
@@ -120,6 +208,9 @@ int sluice_pipeline_explain(const struct sluice_pipeline *p, int link, char *buf
 pid_t sluice_pipeline_group(const struct sluice_pipeline *p);
 /* The process of a command stage that runs now; -ESRCH. To look at, not to signal: it may end at any time. */
 pid_t sluice_pipeline_stage_pid(const struct sluice_pipeline *p, int stage);
+/* The signal that stopped the command of a stage, which is stopped now (Ctrl-Z, SIGTTIN); 0: it is not; -ESRCH: it does
+ * not run. */
+int sluice_pipeline_stage_stopped(const struct sluice_pipeline *p, int stage);
 /* Whether a command of the run was handed the terminal. */
 int sluice_pipeline_has_terminal(const struct sluice_pipeline *p);
 
@@ -169,6 +260,40 @@ struct sluice_failure {
         const char *stderr_tail; /* the last of what the command said; "" */
 };
 
+/* What became of one stage. */
+enum sluice_verdict {
+        SLUICE_VERDICT_NONE,  /* it never started, or runs */
+        SLUICE_VERDICT_OK,    /* success */
+        SLUICE_VERDICT_EARLY, /* it wanted no more input: success, and those that feed it are excused */
+        SLUICE_VERDICT_PIPE,  /* a broken pipe ended it: whoever it wrote to had gone */
+        SLUICE_VERDICT_ENDED, /* we ended it: cancel, deadline, fail-fast */
+        SLUICE_VERDICT_FAILED,
+};
+struct sluice_stage_result {
+        size_t size;
+        enum sluice_verdict verdict;
+        pid_t pid;          /* a command's; 0: never started */
+        int known;          /* a command's status could be had; 0 too while it runs */
+        int exit_status;    /* of a command; -1: did not exit */
+        int signal;         /* that ended it; 0: none */
+        int error;          /* the first error seen: negative errno; -ECHILD for what a command says of itself; 0: none */
+        int last_error;     /* the last one; the same where there was one only */
+        int excused;        /* its broken pipe is no failure: its reader had enough */
+        int ignored;        /* its failure is none: sluice_pipeline_ignore() */
+        int inferred;       /* the cause was concluded, not seen (DIRECT links) */
+        int limit_exceeded; /* its memory limit */
+        double cpu_s;       /* of a command, its own reaped children included */
+        double wall_s;      /* from its start to its end */
+        struct sluice_number peak_bytes; /* with a memory limit or SLUICE_COMMAND_OBSERVE_MEMORY: of it and its descendants */
+        const char *operation;           /* of the first error; "" */
+        const char *message;             /* "exit status 1", "killed by SIGTERM", ...; "" for none */
+        const char *stderr_tail;         /* the last of what the command said; "" */
+};
+/* The result of one stage of the last run, or what is known of it while it runs. `size` of *ret must be set.
+ * Strings are valid until the next run or free. -EINVAL: no such stage, or never started. */
+int sluice_pipeline_stage_result(const struct sluice_pipeline *p, int stage, struct sluice_stage_result *ret);
+const char *sluice_verdict_name(enum sluice_verdict verdict);
+
 /* The failures of the last run, the one that explains the others first. Returns their number; writes at most `cap`.
  * ret[i].size need not be set. Strings are valid until the next run or free. */
 int sluice_pipeline_failures(const struct sluice_pipeline *p, struct sluice_failure *ret, size_t cap);
@@ -179,8 +304,12 @@ struct sluice_usage {
         double wall_s, cpu_self_s, cpu_children_s;
         uint64_t ring_ops, waits, waits_for_ring, overflows;
         unsigned abandoned;
+        enum sluice_contain contain; /* what was in use: never AUTO; NONE too for a run without commands */
+        int guard;                   /* commands were children of a guard */
+        unsigned strays;             /* 1: when every command had ended, something of theirs lived on and was ended */
 };
 int sluice_pipeline_usage(const struct sluice_pipeline *p, struct sluice_usage *ret);
+const char *sluice_contain_name(enum sluice_contain contain);
 
 /* ---- loops: many pipelines on one thread ---- */
 
@@ -211,6 +340,10 @@ int sluice_cancel_new(struct sluice_cancel **ret);
 /* Every run that names it ends with -ECANCELED. Any thread, any signal handler; again is harmless. */
 void sluice_cancel_fire(struct sluice_cancel *c);
 int sluice_cancel_fired(const struct sluice_cancel *c);
+/* End of file on `fd` fires it, while a run that names the token lasts: a liveness token, since whoever holds the other
+ * end of a pipe lets go of it however he ends. What arrives is read and discarded. A private duplicate is used, the fd is
+ * the caller's to close. Not while a run that names it is under way. Errors: -EBADF, -EMFILE, -EEXIST (it has one). */
+int sluice_cancel_on_fd_eof(struct sluice_cancel *c, int fd);
 /* The last reference frees; runs hold their own. NULL is allowed. */
 void sluice_cancel_unref(struct sluice_cancel *c);
 

@@ -70,16 +70,67 @@ struct sluice_buf {
         int end;         /* in: no more follows. out: set by the stage, no more follows */
 };
 
-/* process() returns it when the stage wants no more input: the pipeline upstream ends without failure. */
+/* process() returns it when the stage is over. Before its input has ended that means that it wants no more: the pipeline
+ * upstream ends, and the broken pipes that it causes there are no failures. */
 #define SLUICE_END 1
+/* The same, also when the input has ended by then: what upstream says of broken pipes is excused. */
+#define SLUICE_FINISH_EARLY 2
+
+struct sluice_env;
+
+/* Where a command's stderr goes. */
+enum sluice_stderr {
+        SLUICE_STDERR_DEFAULT, /* as the pipeline's flags say: kept, forwarded or inherited */
+        SLUICE_STDERR_KEEP,    /* the last `stderr_bytes` are kept for the failure */
+        SLUICE_STDERR_PASS,    /* ... and all of it goes on to this process's stderr */
+        SLUICE_STDERR_OURS,    /* it is this process's stderr itself */
+        SLUICE_STDERR_FILE,    /* `stderr_path`, made or truncated (0666 less the umask) */
+        SLUICE_STDERR_APPEND,  /* `stderr_path`, at its end */
+        SLUICE_STDERR_NULL,    /* discarded */
+};
+enum sluice_command_flags {
+        SLUICE_COMMAND_UMASK = 1 << 0,          /* `umask` counts, 0 included */
+        SLUICE_COMMAND_OBSERVE_MEMORY = 1 << 1, /* its peak is in the result and an event */
+};
+/* An fd that the command has under a number of its own. */
+struct sluice_command_fd {
+        int fd; /* the host's: a private duplicate is used, taken when the run opens */
+        int as; /* >= 3 */
+};
+struct sluice_command_rlimit {
+        int resource; /* RLIMIT_... */
+        uint64_t soft, hard;
+};
+/* How a command runs. All of it is checked before anything starts. Copied. */
+struct sluice_command_options {
+        size_t size;
+        char *const *env;      /* replaces the host's environment as it is when the run starts; NULL: inherited */
+        const char *directory; /* NULL: the pipeline's, else the host's. A relative argv[0] with a slash is relative to it */
+        unsigned flags;        /* enum sluice_command_flags */
+        const struct sluice_env *changes; /* after the pipeline's */
+        size_t changes_nr;
+        mode_t umask;
+        int nice;   /* added to the host's; below 0 needs CAP_SYS_NICE */
+        int ioprio; /* as ioprio_set(2) takes it; 0: unchanged */
+        const struct sluice_command_fd *fds;
+        size_t fds_nr; /* 32 at most */
+        const struct sluice_command_rlimit *rlimits;
+        size_t rlimits_nr;  /* 16 at most */
+        const char *user;   /* name or number; with its groups. Needs CAP_SETUID and CAP_SETGID */
+        const char *group;  /* name or number; NULL: the user's */
+        const char *cgroup; /* an existing cgroup v2 directory, which the command starts in instead of the run's own */
+        enum sluice_stderr stderr_to;
+        const char *stderr_path;
+        size_t stderr_bytes;   /* 0: 4096; 1 MiB at most */
+        uint64_t memory_bytes; /* of it and all its descendants; beyond it they are killed. 0: no limit */
+};
 
 /* A command to start, filled in by command(). All memory stays the stage's until close(). */
 struct sluice_command {
         size_t size;
-        const char *path; /* found, as sluice_ctx_find() gives it */
+        const char *path; /* found, as sluice_ctx_prepare() gives it */
         char *const *argv;
-        char *const *env;      /* NULL: the host's */
-        const char *directory; /* NULL: the host's */
+        const struct sluice_command_options *options; /* the ones that were prepared; NULL: none */
 };
 
 struct sluice_stage_ops {
@@ -114,7 +165,9 @@ struct sluice_stage_ops {
 
         /* Required with IO_MEM. Reads `in` (NULL for a source), writes `out` (NULL for a sink), sets the counts.
          * Called again while it makes progress; a call that consumes nothing and produces nothing, with bytes and room
-         * at hand, fails the stage with -EPROTO. 0, SLUICE_END, or an error. */
+         * at hand, fails the stage with -EPROTO. 0, SLUICE_END, SLUICE_FINISH_EARLY, -EAGAIN (nothing was consumed or
+         * produced: it is called again after sluice_ctx_ready()), or an error, with which the stage ends: upstream meets
+         * a broken pipe, downstream the end. */
         int (*process)(struct sluice_ctx *, void *self, struct sluice_buf *in, struct sluice_buf *out);
 
         /* Optional. All that comes from upstream has been delivered to the fd: flush, fsync, shut down, rename.
@@ -141,6 +194,9 @@ void sluice_ctx_opened(struct sluice_ctx *, int result);
 void sluice_ctx_committed(struct sluice_ctx *, int result);
 void sluice_ctx_drained(struct sluice_ctx *, int result);
 
+/* After process() said -EAGAIN: it may be called again. From a hook or a callback. */
+void sluice_ctx_ready(struct sluice_ctx *);
+
 /* Says in words what failed, for the failure that a following error return becomes: `operation` is static text
  * ("connect"), the rest is printf's. The last note before the error counts. */
 void sluice_ctx_note(struct sluice_ctx *, const char *operation, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -155,13 +211,15 @@ int sluice_ctx_flush(struct sluice_ctx *, int fd, sluice_then_fn *);            
 int sluice_ctx_link(struct sluice_ctx *, int fd, const char *path, sluice_then_fn *); /* names an O_TMPFILE file */
 int sluice_ctx_rename(struct sluice_ctx *, const char *from, const char *to, sluice_then_fn *);
 int sluice_ctx_unlink(struct sluice_ctx *, const char *path, sluice_then_fn *); /* NULL callback allowed */
-int sluice_ctx_find(struct sluice_ctx *, const char *command, const char *path, sluice_then_fn *);
+/* For a stage with command(): opens and looks up all that `o` (NULL: nothing special) names, makes its environment, and
+ * finds `command` in that environment's PATH. `o` must stay until close(). Errors: -ENOENT, -EACCES, ..., noted. */
+int sluice_ctx_prepare(struct sluice_ctx *, const char *command, const struct sluice_command_options *o, sluice_then_fn *);
 int sluice_ctx_resolve(struct sluice_ctx *, const char *host, const char *port, int flags, sluice_then_fn *); /* -> count */
 int sluice_ctx_connect(struct sluice_ctx *, int fd, const struct sockaddr *, socklen_t, int64_t timeout_ms, sluice_then_fn *);
 int sluice_ctx_accept(struct sluice_ctx *, int fd, int64_t timeout_ms, sluice_then_fn *);                /* -> fd */
 int sluice_ctx_wait(struct sluice_ctx *, int fd, unsigned events, int64_t timeout_ms, sluice_then_fn *); /* -> poll's revents */
 
-/* What sluice_ctx_find() and sluice_ctx_resolve() found; valid until the next of the kind or close(). */
+/* What sluice_ctx_prepare() and sluice_ctx_resolve() found; valid until the next of the kind or close(). */
 const char *sluice_ctx_found(const struct sluice_ctx *);
 int sluice_ctx_address(const struct sluice_ctx *, int index, const struct sockaddr **ret, socklen_t *ret_bytes);
 

@@ -13,12 +13,32 @@ extern "C" {
 #endif
 
 enum sluice_fd_flags {
-        SLUICE_OWN = 1 << 0,     /* from success on, the pipeline's to close */
+        SLUICE_OWN = 1 << 0,     /* from success on, the pipeline's to close: once, when the stage that uses it is over or a
+                                  * process has it; at the latest, and when it never ran, with the pipeline. For one run */
         SLUICE_REPLACE = 1 << 1, /* taken over when the run opens; the number then is /dev/null: for a tool's stdin */
         SLUICE_OBSERVE = 1 << 2, /* a sink is never handed to a process: its errors are seen exactly */
 };
 /* An open fd. Borrowed unless flagged: a private duplicate is used, the fd's flags stay as they are. */
 int sluice_add_fd(struct sluice_pipeline *p, int fd, unsigned flags);
+
+/* A source: the bytes of a buffer, which must stay until the run has ended. */
+int sluice_add_memory(struct sluice_pipeline *p, const void *data, size_t bytes);
+
+/* A source that asks the host: fills at most `cap` bytes of `data` and returns how many; 0: the end; -EAGAIN: nothing
+ * now; another negative errno: the stage's failure. On the loop's thread: must not block. */
+typedef ssize_t sluice_reader_fn(void *arg, void *data, size_t cap);
+/* A sink that gives to the host: takes up to `bytes` of `data` and returns how many, at least 1; -EAGAIN: none now; another
+ * negative errno: the failure. With bytes == 0: the end of a whole stream, what it returns is its verdict (0: success).
+ * SLUICE_WRITER_ENOUGH: it wants no more. */
+typedef ssize_t sluice_writer_fn(void *arg, const void *data, size_t bytes);
+/* After -EAGAIN the callback is called again when `wake_fd` is ready: readable for a reader, writable for a writer; an
+ * eventfd of the host's will do (its counter stays the host's to read). -1: it never says -EAGAIN (-EPROTO if it does).
+ * The fd is borrowed: a private duplicate is used. A command that ends ends what feeds it, however long the source of that
+ * is silent. */
+int sluice_add_reader(struct sluice_pipeline *p, sluice_reader_fn *fn, void *arg, int wake_fd);
+int sluice_add_writer(struct sluice_pipeline *p, sluice_writer_fn *fn, void *arg, int wake_fd);
+/* What a writer returns when it has had enough: the stage finished early. */
+#define SLUICE_WRITER_ENOUGH (-125) /* -ECANCELED */
 
 enum sluice_sync { SLUICE_SYNC_NONE, SLUICE_SYNC_DATA, SLUICE_SYNC_FULL };
 enum sluice_until { SLUICE_UNTIL_EOF, SLUICE_UNTIL_SIZE_AT_OPEN };
@@ -46,12 +66,8 @@ int sluice_add_null(struct sluice_pipeline *p);
 /* `length` zero bytes; -1: without end. */
 int sluice_add_zero(struct sluice_pipeline *p, int64_t length);
 
-struct sluice_command_options {
-        size_t size;
-        char *const *env;      /* NULL: the host's, as it is when the run starts */
-        const char *directory; /* NULL: the host's */
-};
-/* A command: argv[0] is looked for in PATH, no shell is involved. */
+/* A command: argv[0] is looked for in PATH, no shell is involved. sluice/stage.h has its options.
+ * Further errors: -EINVAL (an fd or option that can never be). */
 int sluice_add_command(struct sluice_pipeline *p, char *const argv[], const struct sluice_command_options *opt);
 
 enum sluice_socket_flags {

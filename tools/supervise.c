@@ -1,0 +1,193 @@
+/* tools/supervise.c: see supervise.h. Called by run.c and exec.c. */
+#include "supervise.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char supervise_help[] = "  --grace=DURATION            between SIGTERM and SIGKILL when commands are ended; default 2s\n"
+                              "  --env=NAME=VALUE, --env=NAME\n"
+                              "                              sets or unsets a variable for the commands; may be repeated\n"
+                              "  --chdir=DIR                 where the commands start\n"
+                              "  --stderr=forward|inherit|null|FILE\n"
+                              "                              what becomes of what commands say on stderr\n"
+                              "  --no-guard                  do without the process that ends the commands when sluice is killed\n"
+                              "  --contain=auto|cgroup|guard|pidns|walk|none\n"
+                              "                              how descendants of commands are found, to be ended with them\n";
+
+void supervise_init(struct supervise *s, unsigned flags)
+{
+        *s = (struct supervise){ .pipeline = { .size = sizeof(s->pipeline),
+                                               .flags = flags | SLUICE_GUARD | SLUICE_DIE_WITH_PARENT },
+                                 .command = { .size = sizeof(s->command) } };
+        s->pipeline.env = s->env;
+}
+
+/* ---- options ---- */
+
+/* Texts are words of the command line and stay: they are cut in place. */
+static int add_env(struct supervise *s, const char *subcommand, char *text)
+{
+        size_t name = strcspn(text, "=");
+        struct sluice_env *e;
+
+        if (name == 0)
+                return usage_error(subcommand, "--env= is NAME=VALUE, or NAME to unset it, not '%s'", text);
+        if (s->pipeline.env_nr == SUPERVISE_MAX)
+                return usage_error(subcommand, "more than %d --env=", SUPERVISE_MAX);
+        e = &s->env[s->pipeline.env_nr++];
+        e->name = text;
+        e->value = text[name] ? text + name + 1 : NULL;
+        text[name] = '\0';
+        return 0;
+}
+
+static void set_stderr(struct supervise *s, const char *value)
+{
+        struct sluice_command_options *o = &s->command;
+
+        o->stderr_path = NULL;
+        if (strcmp(value, "forward") == 0) {
+                o->stderr_to = SLUICE_STDERR_PASS;
+        } else if (strcmp(value, "inherit") == 0) {
+                o->stderr_to = SLUICE_STDERR_OURS;
+        } else if (strcmp(value, "null") == 0) {
+                o->stderr_to = SLUICE_STDERR_NULL;
+        } else {
+                o->stderr_to = SLUICE_STDERR_FILE;
+                o->stderr_path = value;
+        }
+}
+
+static int add_limit(struct supervise *s, const char *subcommand, char *text, bool one_command)
+{
+        char *colon = strrchr(text, ':');
+        int64_t bytes;
+
+        if (one_command ? colon != NULL : !colon || colon == text)
+                return usage_error(subcommand,
+                                   one_command ? "--max-memory= is a size (512M), not '%s'"
+                                               : "--max-memory= is STAGE:SIZE (2:512M, sort:1G), not '%s'",
+                                   text);
+        if (sluice_parse_bytes(one_command ? text : colon + 1, &bytes) < 0 || bytes == 0)
+                return usage_error(subcommand, "--max-memory=: '%s' is not a size (4096, 64k, 1.5G)",
+                                   one_command ? text : colon + 1);
+        if (one_command) {
+                s->command.memory_bytes = (uint64_t)bytes;
+                return 0;
+        }
+        if (s->limits_nr == SUPERVISE_MAX)
+                return usage_error(subcommand, "more than %d --max-memory=", SUPERVISE_MAX);
+        *colon = '\0';
+        s->limits[s->limits_nr++] = (struct language_limit){ .memory_bytes = (uint64_t)bytes, .stage = text };
+        return 0;
+}
+
+static int set_contain(struct supervise *s, const char *subcommand, const char *value)
+{
+        for (int c = SLUICE_CONTAIN_AUTO; c <= SLUICE_CONTAIN_NONE; c++)
+                if (strcmp(value, sluice_contain_name((enum sluice_contain)c)) == 0) {
+                        s->pipeline.contain = (enum sluice_contain)c;
+                        return 0;
+                }
+        return usage_error(subcommand, "--contain= is one of auto, cgroup, guard, pidns, walk, none, not '%s'", value);
+}
+
+int supervise_option(struct supervise *s, const char *subcommand, int option, char *value, bool one_command)
+{
+        switch (option) {
+        case OPT_GRACE:
+                if (sluice_parse_duration(value, &s->pipeline.grace_ms) < 0 || s->pipeline.grace_ms == 0)
+                        return usage_error(subcommand, "--grace= is a duration (500ms, 2s), not '%s'", value);
+                return 0;
+        case OPT_ENV:
+                return add_env(s, subcommand, value);
+        case OPT_CHDIR:
+                s->pipeline.directory = value;
+                return 0;
+        case OPT_STDERR:
+                set_stderr(s, value);
+                return 0;
+        case OPT_MAX_MEMORY:
+                return add_limit(s, subcommand, value, one_command);
+        case OPT_NO_GUARD:
+                s->pipeline.flags &= ~(unsigned)SLUICE_GUARD;
+                return 0;
+        case OPT_CONTAIN:
+                return set_contain(s, subcommand, value);
+        default:
+                return -1;
+        }
+}
+
+/* ---- run ---- */
+
+struct outcome {
+        bool over;
+        int result;
+};
+
+static void over(void *arg, int result)
+{
+        *(struct outcome *)arg = (struct outcome){ true, result };
+}
+
+int supervise_run(struct sluice_pipeline *p, const struct supervise *s, bool show_progress, int *ret_result)
+{
+        const struct sluice_loop_options lo = { .size = sizeof(lo), .exclusive = 1 };
+        struct outcome outcome = { 0 };
+        struct progress *progress;
+        struct sluice_loop *loop;
+        int r = sluice_loop_new(&loop, &lo);
+
+        if (r < 0)
+                return r;
+        job_begin(loop, s->pipeline.cancel, s->pipeline.flags & SLUICE_GUARD);
+        progress = progress_new(p, show_progress);
+        r = sluice_pipeline_start(p, loop, over, &outcome);
+        while (r >= 0 && !outcome.over) {
+                job_step(p);
+                r = sluice_loop_turn(loop, progress ? 100 : -1);
+                progress_tick(progress);
+        }
+        progress_end(progress, outcome.over && outcome.result == 0);
+        job_end();
+        *ret_result = outcome.result;
+        if (r >= 0 || outcome.over)
+                sluice_loop_free(loop);
+        return outcome.over ? 0 : r;
+}
+
+/* ---- status ---- */
+
+static int status_of_failure(const struct sluice_failure *f)
+{
+        if (strcmp(f->operation, "memory") == 0)
+                return EXIT_MEMORY;
+        if (f->exit_status > 0)
+                return f->exit_status;
+        if (f->signal)
+                return EXIT_SIGNAL + f->signal;
+        if (strcmp(f->operation, "port") == 0)
+                return EXIT_USAGE; /* only the resolver knows the services' names */
+        if (f->error == -EPIPE && strcmp(f->stage_name, "stdout") == 0)
+                return EXIT_SIGNAL + SIGPIPE; /* what any filter ends with when the reader of its output has gone */
+        if (strcmp(f->operation, "find") == 0 || strcmp(f->operation, "exec") == 0)
+                return f->error == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+        return EXIT_STAGE;
+}
+
+int supervise_status(const struct sluice_pipeline *p, int result)
+{
+        struct sluice_failure f;
+
+        if (job_signal())
+                return EXIT_SIGNAL + job_signal();
+        if (result == 0)
+                return EXIT_OK;
+        if (result == -ETIMEDOUT && sluice_pipeline_error_stage(p) < 0)
+                return EXIT_DEADLINE;
+        return sluice_pipeline_failures(p, &f, 1) > 0 ? status_of_failure(&f) : EXIT_STAGE;
+}

@@ -1,0 +1,430 @@
+/* uring/guard.c: see guard.h. Starts the guard's program from memory, speaks guard_wire.h with it. Called by the engine and
+ * by helper threads (guard_spawn()); calls spawn_direct(). */
+#include "guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "guard_image.h"
+#include "syscalls.h"
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U /* 6.3 */
+#endif
+
+struct guard {
+        pthread_mutex_t lock; /* of the request socket */
+        int request, event;
+        pid_t pid;
+        int pidfd;
+        bool gone, pidns;
+};
+
+/* ---- start ---- */
+
+/* The image as a file that can be executed. A kernel that forbids that (vm.memfd_noexec=2) leaves the installed one. */
+static int open_program(void)
+{
+        size_t bytes;
+        const char *image = guard_image(&bytes);
+        int fd = memfd_create("sluice-guard", MFD_CLOEXEC | MFD_EXEC);
+
+        if (fd < 0 && errno == EINVAL)
+                fd = memfd_create("sluice-guard", MFD_CLOEXEC);
+        if (fd < 0)
+                return open(GUARD_PROGRAM, O_PATH | O_CLOEXEC);
+        for (size_t at = 0; at < bytes;) {
+                ssize_t n = write(fd, image + at, bytes - at);
+
+                if (n < 0 && errno != EINTR) {
+                        int error = errno;
+
+                        close(fd);
+                        errno = error;
+                        return -1;
+                }
+                at += n > 0 ? (size_t)n : 0;
+        }
+        return fd;
+}
+
+static int pair(int type, int ret[2])
+{
+        if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ret) < 0)
+                return -errno;
+        ret[0] = sys_above_stdio(ret[0]);
+        ret[1] = sys_above_stdio(ret[1]);
+        return ret[0] < 0 ? ret[0] : ret[1] < 0 ? ret[1] : 0;
+}
+
+static void close_pair(int fds[2])
+{
+        for (int i = 0; i < 2; i++)
+                if (fds[i] >= 0)
+                        close(fds[i]);
+}
+
+static int spawn_guard(struct guard *g, const int fds[3], bool pidns)
+{
+        char path[64];
+        char *argv[] = { (char *)"sluice-guard", NULL }, *env[] = { NULL };
+        struct spawn s = { .path = path,
+                           .argv = argv,
+                           .env = env,
+                           .directory = -1,
+                           .fds = { fds[0], fds[1], fds[2] },
+                           .terminal = -1,
+                           .cgroup = -1,
+                           .new_pid_namespace = pidns };
+        int program = sys_above_stdio(open_program()), r;
+
+        if (program < 0)
+                return -errno;
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", program);
+        r = spawn_direct(&s);
+        if (r == -EACCES || r == -EPERM) {
+                s.path = GUARD_PROGRAM;
+                if (access(GUARD_PROGRAM, X_OK) == 0)
+                        r = spawn_direct(&s);
+        }
+        close(program);
+        g->pid = s.pid;
+        g->pidfd = r == 0 ? s.pidfd : -1;
+        return r;
+}
+
+int guard_new(struct guard **ret, bool pidns)
+{
+        int request[2] = { -1, -1 }, event[2] = { -1, -1 }, host = -1, r;
+        struct guard *g = calloc(1, sizeof(*g));
+
+        if (!g)
+                return -ENOMEM;
+        r = pair(SOCK_STREAM, request);
+        if (r == 0)
+                r = pair(SOCK_SEQPACKET, event);
+        if (r == 0) {
+                host = sys_above_stdio((int)syscall(SYS_pidfd_open, getpid(), 0));
+                r = host < 0 ? -errno : 0;
+        }
+        if (r == 0)
+                r = spawn_guard(g, (const int[]){ request[1], event[1], host }, pidns);
+        if (host >= 0)
+                close(host);
+        if (r < 0) {
+                close_pair(request);
+                close_pair(event);
+                free(g);
+                return r;
+        }
+        close(request[1]);
+        close(event[1]);
+        g->request = request[0];
+        g->event = event[0];
+        g->pidns = pidns;
+        pthread_mutex_init(&g->lock, NULL);
+        *ret = g;
+        return 0;
+}
+
+/* ---- requests ---- */
+
+static int gone(struct guard *g)
+{
+        g->gone = true;
+        return -EPIPE;
+}
+
+static int send_bytes(struct guard *g, const char *data, size_t bytes)
+{
+        while (bytes > 0) {
+                ssize_t n = send(g->request, data, bytes, MSG_NOSIGNAL);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n <= 0)
+                        return gone(g);
+                data += n;
+                bytes -= (size_t)n;
+        }
+        return 0;
+}
+
+/* The fds go with the first byte; a stream may take the rest in parts. */
+static int send_request(struct guard *g, const struct guard_request *q, const int *fds, uint32_t fds_nr)
+{
+        _Alignas(struct cmsghdr) char control[CMSG_SPACE(GUARD_FDS_MAX * sizeof(int))] = { 0 };
+        struct iovec v = { (void *)(uintptr_t)q, sizeof(*q) };
+        struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+        ssize_t n;
+
+        if (g->gone)
+                return -EPIPE;
+        if (fds_nr > 0) {
+                struct cmsghdr *c;
+
+                m.msg_control = control;
+                m.msg_controllen = CMSG_SPACE(fds_nr * sizeof(int));
+                c = CMSG_FIRSTHDR(&m);
+                c->cmsg_level = SOL_SOCKET;
+                c->cmsg_type = SCM_RIGHTS;
+                c->cmsg_len = CMSG_LEN(fds_nr * sizeof(int));
+                memcpy(CMSG_DATA(c), fds, fds_nr * sizeof(int));
+        }
+        do
+                n = sendmsg(g->request, &m, MSG_NOSIGNAL);
+        while (n < 0 && errno == EINTR);
+        if (n < 0 && (errno == ETOOMANYREFS || errno == EMFILE))
+                return -errno; /* nothing was sent */
+        if (n <= 0)
+                return gone(g);
+        return send_bytes(g, (const char *)q + n, sizeof(*q) - (size_t)n);
+}
+
+static int receive_reply(struct guard *g, struct guard_reply *ret, int *ret_pidfd)
+{
+        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+        struct iovec v = { ret, sizeof(*ret) };
+        struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+        struct cmsghdr *c;
+        ssize_t n;
+
+        *ret_pidfd = -1;
+        do
+                n = recvmsg(g->request, &m, MSG_CMSG_CLOEXEC | MSG_WAITALL);
+        while (n < 0 && errno == EINTR);
+        if (n != (ssize_t)sizeof(*ret))
+                return gone(g);
+        c = CMSG_FIRSTHDR(&m);
+        if (c && c->cmsg_type == SCM_RIGHTS)
+                memcpy(ret_pidfd, CMSG_DATA(c), sizeof(int));
+        return 0;
+}
+
+int guard_tell(struct guard *g, enum guard_kind kind, uint64_t id, int signal)
+{
+        const struct guard_request q = { .kind = kind, .id = id, .signal = signal };
+        int r;
+
+        pthread_mutex_lock(&g->lock);
+        r = send_request(g, &q, NULL, 0);
+        pthread_mutex_unlock(&g->lock);
+        return r;
+}
+
+int guard_leaf(struct guard *g, uint64_t id, int leaf, int parent, const char *name)
+{
+        struct guard_request q = { .kind = GUARD_LEAF, .id = id };
+        int r;
+
+        if (strlen(name) >= sizeof(q.name))
+                return -ENAMETOOLONG;
+        strcpy(q.name, name);
+        pthread_mutex_lock(&g->lock);
+        r = send_request(g, &q, (const int[]){ leaf, parent }, 2);
+        pthread_mutex_unlock(&g->lock);
+        return r;
+}
+
+/* ---- a command ---- */
+
+struct packed {
+        char *data;
+        size_t bytes, cap;
+};
+
+static int put(struct packed *p, const void *data, size_t bytes)
+{
+        if (bytes > p->cap - p->bytes) {
+                size_t cap = (p->bytes + bytes) * 2;
+                char *more = cap > GUARD_SPAWN_BYTES_MAX ? NULL : realloc(p->data, cap);
+
+                if (!more)
+                        return cap > GUARD_SPAWN_BYTES_MAX ? -E2BIG : -ENOMEM;
+                p->data = more;
+                p->cap = cap;
+        }
+        if (bytes)
+                memcpy(p->data + p->bytes, data, bytes);
+        p->bytes += bytes;
+        return 0;
+}
+
+static int put_strings(struct packed *p, char *const *v)
+{
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && v[i]; i++)
+                r = put(p, v[i], strlen(v[i]) + 1);
+        return r;
+}
+
+static uint32_t count(char *const *v)
+{
+        uint32_t n = 0;
+
+        while (v[n])
+                n++;
+        return n;
+}
+
+static int pack(struct packed *p, const struct spawn *s, int directory)
+{
+        const struct guard_spawn_wire w = { .argc = count(s->argv),
+                                            .envc = count(s->env),
+                                            .rlimits_nr = s->rlimits_nr,
+                                            .groups_nr = s->groups_nr,
+                                            .extra_nr = s->extra_nr,
+                                            .group_mode = s->group_mode,
+                                            .group = s->group,
+                                            .nice = s->nice,
+                                            .ioprio = s->ioprio,
+                                            .umask = s->umask,
+                                            .uid = s->uid,
+                                            .gid = s->gid,
+                                            .set_umask = s->set_umask,
+                                            .set_ids = s->set_ids,
+                                            .has_directory = directory >= 0,
+                                            .has_terminal = s->terminal >= 0,
+                                            .has_cgroup = s->cgroup >= 0 };
+        int r = put(p, &w, sizeof(w));
+
+        r = r < 0 ? r : put(p, s->rlimits, s->rlimits_nr * sizeof(*s->rlimits));
+        r = r < 0 ? r : put(p, s->groups, s->groups_nr * sizeof(*s->groups));
+        for (uint32_t i = 0; i < s->extra_nr; i++)
+                r = r < 0 ? r : put(p, &s->extra[i].as, sizeof(int));
+        r = r < 0 ? r : put(p, s->path, strlen(s->path) + 1);
+        r = r < 0 ? r : put_strings(p, s->argv);
+        return r < 0 ? r : put_strings(p, s->env);
+}
+
+static uint32_t list_fds(const struct spawn *s, int directory, int *ret)
+{
+        uint32_t n = 0;
+
+        for (int i = 0; i < 3; i++)
+                ret[n++] = s->fds[i];
+        for (uint32_t i = 0; i < s->extra_nr; i++)
+                ret[n++] = s->extra[i].fd;
+        if (directory >= 0)
+                ret[n++] = directory;
+        if (s->terminal >= 0)
+                ret[n++] = s->terminal;
+        if (s->cgroup >= 0)
+                ret[n++] = s->cgroup;
+        return n;
+}
+
+/* The guard's process group is its own: a command that stays in its caller's joins the host's. */
+static struct spawn as_seen_by_guard(const struct guard *g, const struct spawn *s)
+{
+        struct spawn copy = *s;
+
+        if (g->pidns) { /* our numbers mean nothing there */
+                copy.group_mode = SPAWN_GROUP_KEEP;
+        } else if (copy.group_mode == SPAWN_GROUP_KEEP) {
+                copy.group_mode = SPAWN_GROUP_JOIN;
+                copy.group = getpgrp();
+        }
+        return copy;
+}
+
+static int exchange(struct guard *g, struct spawn *s, const struct packed *p, int directory)
+{
+        const struct guard_request q = { .kind = GUARD_SPAWN, .bytes = (uint32_t)p->bytes, .id = s->id };
+        int fds[GUARD_FDS_MAX], pidfd, r;
+        struct guard_reply reply;
+
+        pthread_mutex_lock(&g->lock);
+        r = send_request(g, &q, fds, list_fds(s, directory, fds));
+        r = r < 0 ? r : send_bytes(g, p->data, p->bytes);
+        r = r < 0 ? r : receive_reply(g, &reply, &pidfd);
+        pthread_mutex_unlock(&g->lock);
+        s->failed = r < 0 ? SPAWN_GUARD : (enum spawn_step)reply.failed;
+        if (r < 0 || reply.error < 0)
+                return r < 0 ? r : reply.error;
+        if (pidfd < 0) { /* we may open no more files: the command cannot be watched, so it must not live */
+                s->failed = SPAWN_GUARD;
+                kill(reply.pid, SIGKILL);
+                return -EMFILE;
+        }
+        s->pid = sys_pid_of_pidfd(pidfd, reply.pid);
+        s->pidfd = pidfd;
+        return 0;
+}
+
+/* The host's directory now is not the one that the guard was started in. */
+int guard_spawn(struct guard *g, struct spawn *s)
+{
+        int here = s->directory < 0 ? open(".", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+        int directory = s->directory < 0 ? here : s->directory, r;
+        struct spawn seen = as_seen_by_guard(g, s);
+        struct packed p = { 0 };
+
+        r = pack(&p, &seen, directory);
+        if (r == 0)
+                r = exchange(g, &seen, &p, directory);
+        else
+                seen.failed = SPAWN_EXEC;
+        s->failed = seen.failed;
+        s->pid = seen.pid;
+        s->pidfd = seen.pidfd;
+        free(p.data);
+        if (here >= 0)
+                close(here);
+        return r;
+}
+
+/* ---- events, end ---- */
+
+int guard_fd(const struct guard *g)
+{
+        return g->event;
+}
+
+pid_t guard_pid(const struct guard *g)
+{
+        return g->pid;
+}
+
+int guard_next(struct guard *g, struct guard_event *ret)
+{
+        ssize_t n;
+
+        do
+                n = recv(g->event, ret, sizeof(*ret), MSG_DONTWAIT);
+        while (n < 0 && errno == EINTR);
+        if (n == (ssize_t)sizeof(*ret))
+                return 1;
+        return n < 0 && errno == EAGAIN ? 0 : -EPIPE;
+}
+
+void guard_free(struct guard *g)
+{
+        siginfo_t info;
+
+        if (!g)
+                return;
+        if (guard_tell(g, GUARD_BYE, 0, 0) < 0)
+                sys_kill_child(NULL, g->pidfd, SIGKILL);
+        /* ECHILD: the host reaps what it does not know, or ignores SIGCHLD. */
+        while (waitid(P_PIDFD, (id_t)g->pidfd, &info, WEXITED) < 0 && errno == EINTR)
+                continue;
+        close(g->request);
+        close(g->event);
+        close(g->pidfd);
+        pthread_mutex_destroy(&g->lock);
+        free(g);
+}

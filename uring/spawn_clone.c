@@ -1,0 +1,267 @@
+/* uring/spawn_clone.c: clone3(CLONE_VM | CLONE_VFORK | CLONE_PIDFD) and what the child does before exec.
+ *
+ * The child shares our memory and runs on our stack while we are stopped, so it may call nothing that keeps state: raw
+ * system calls only (libc's setters signal other threads, sanitizers book-keep), no allocation, no return. Signals are
+ * blocked across it: a handler of the host that ran in the child would change the host's memory.
+ *
+ *      group, terminal -> fds -> umask, nice, ioprio, limits -> ids -> directory -> signals -> PDEATHSIG -> exec
+ *
+ * The ids come before the directory, so that it is the user who must be able to enter it, and PDEATHSIG after them, since
+ * a change of ids clears it. Built twice: into the library, and without libc into the guard. */
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "raw.h"
+#include "uapi.h"
+
+/* The kernel's own sigaction, which raw rt_sigaction speaks. */
+struct kernel_sigaction {
+        void *handler;
+        unsigned long flags;
+        void *restorer;
+        uint64_t mask;
+};
+
+struct kernel_rlimit {
+        uint64_t soft, hard;
+};
+
+enum { SIGNALS = 64, SIGSET_BYTES = 8, FIRST_FREE_FD = 3, IOPRIO_WHO_PROCESS = 1 };
+
+struct child_args {
+        struct spawn *spec;
+        const char *const *shell_argv;
+        pid_t parent;
+        volatile int error; /* the child writes it, in our memory and behind the compiler's back */
+};
+
+#define HANDLER_DEFAULT ((void *)0)
+#define HANDLER_IGNORE  ((void *)1)
+
+/* Caught signals would be reset by exec, but must be so before the mask is emptied. Ignored ones stay ignored (nohup),
+ * but for SIGPIPE: a filter that outlives its reader is what SIGPIPE is for. */
+RAW void reset_signals(void)
+{
+        const struct kernel_sigaction reset = { 0 };
+        const uint64_t none = 0;
+
+        for (int sig = 1; sig <= SIGNALS; sig++) {
+                struct kernel_sigaction now;
+
+                if (raw4(SYS_rt_sigaction, sig, NULL, &now, SIGSET_BYTES) < 0)
+                        continue;
+                if (sig != SIGPIPE && (now.handler == HANDLER_DEFAULT || now.handler == HANDLER_IGNORE))
+                        continue;
+                raw4(SYS_rt_sigaction, sig, &reset, NULL, SIGSET_BYTES);
+        }
+        raw4(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, SIGSET_BYTES);
+}
+
+RAW long join_group(const struct spawn *s)
+{
+        pid_t group = s->group_mode == SPAWN_GROUP_JOIN ? s->group : 0;
+        long r;
+
+        if (s->group_mode == SPAWN_GROUP_KEEP)
+                return 0;
+        r = raw2(SYS_setpgid, 0, group);
+        if (r < 0)
+                return r;
+        if (s->terminal >= 0) {
+                pid_t self = group ? group : (pid_t)raw0(SYS_getpid);
+
+                /* From a background group this would stop us with SIGTTOU, were it not blocked. A terminal that is
+                 * gone is no reason not to start. */
+                raw3(SYS_ioctl, s->terminal, TIOCSPGRP, &self);
+        }
+        return 0;
+}
+
+/* Sources may stand on numbers that are targets of others: with extra fds, all move above the highest target first. */
+RAW long move_above_targets(const struct spawn *s, int *moved, int *directory)
+{
+        int above = FIRST_FREE_FD;
+
+        for (uint32_t i = 0; i < s->extra_nr; i++)
+                if (s->extra[i].as >= above)
+                        above = s->extra[i].as + 1;
+        for (uint32_t i = 0; i < s->extra_nr; i++) {
+                moved[i] = (int)raw3(SYS_fcntl, s->extra[i].fd, F_DUPFD_CLOEXEC, above);
+                if (moved[i] < 0)
+                        return moved[i];
+        }
+        if (s->extra_nr && *directory >= 0)
+                *directory = (int)raw3(SYS_fcntl, *directory, F_DUPFD_CLOEXEC, above);
+        return s->extra_nr && *directory < -1 ? *directory : 0;
+}
+
+RAW long place_fds(const struct spawn *s, int *directory)
+{
+        int moved[SPAWN_EXTRA_MAX];
+        long r = move_above_targets(s, moved, directory);
+
+        if (r < 0)
+                return r;
+        for (int i = 0; i < 3; i++) {
+                r = raw3(SYS_dup3, s->fds[i], i, 0);
+                if (r < 0)
+                        return r;
+        }
+        /* Whatever else is open, the host's leaks included, is none of the program's business (5.11; older: the
+         * engine's own fds are O_CLOEXEC anyway). */
+        raw3(SYS_close_range, FIRST_FREE_FD, ~0U, CLOSE_RANGE_CLOEXEC);
+        for (uint32_t i = 0; i < s->extra_nr; i++) {
+                r = raw3(SYS_dup3, moved[i], s->extra[i].as, 0);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+RAW long add_nice(int by)
+{
+        long now = raw2(SYS_getpriority, PRIO_PROCESS, 0); /* the raw call answers 20 - nice */
+
+        return now < 0 ? now : raw3(SYS_setpriority, PRIO_PROCESS, 0, 20 - now + by);
+}
+
+RAW long set_limits(const struct spawn *s)
+{
+        for (uint32_t i = 0; i < s->rlimits_nr; i++) {
+                const struct kernel_rlimit limit = { s->rlimits[i].soft, s->rlimits[i].hard };
+                long r = raw4(SYS_prlimit64, 0, s->rlimits[i].resource, &limit, NULL);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+RAW long set_ids(const struct spawn *s)
+{
+        long r = raw2(SYS_setgroups, s->groups_nr, s->groups);
+
+        if (r == 0)
+                r = raw3(SYS_setresgid, s->gid, s->gid, s->gid);
+        return r < 0 ? r : raw3(SYS_setresuid, s->uid, s->uid, s->uid);
+}
+
+RAW long arrange_death(const struct child_args *a)
+{
+        long r;
+
+        if (!a->spec->die_with_parent)
+                return 0;
+        r = raw2(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+        if (r < 0)
+                return r;
+        return (pid_t)raw0(SYS_getppid) == a->parent ? 0 : -ESRCH; /* it may have died before we asked */
+}
+
+#define STEP(step, call)                                                                                                           \
+        do {                                                                                                                       \
+                s->failed = (step);                                                                                                \
+                r = (call);                                                                                                        \
+                if (r < 0)                                                                                                         \
+                        goto fail;                                                                                                 \
+        } while (0)
+
+NO_SANITIZE __attribute__((noreturn, noinline)) static void child_main(struct child_args *a)
+{
+        struct spawn *s = a->spec;
+        int directory = s->directory;
+        long r;
+
+        STEP(SPAWN_SETPGID, join_group(s));
+        STEP(SPAWN_DUP, place_fds(s, &directory));
+        if (s->set_umask)
+                raw1(SYS_umask, s->umask);
+        if (s->nice)
+                STEP(SPAWN_NICE, add_nice(s->nice));
+        if (s->ioprio)
+                STEP(SPAWN_IOPRIO, raw3(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, s->ioprio));
+        STEP(SPAWN_RLIMIT, set_limits(s));
+        if (s->set_ids)
+                STEP(SPAWN_USER, set_ids(s));
+        if (directory >= 0)
+                STEP(SPAWN_CHDIR, raw1(SYS_fchdir, directory));
+        reset_signals();
+        STEP(SPAWN_PRCTL, arrange_death(a));
+        s->failed = SPAWN_EXEC;
+        r = raw3(SYS_execve, s->path, s->argv, s->env);
+        if (r == -ENOEXEC)
+                r = raw3(SYS_execve, "/bin/sh", a->shell_argv, s->env);
+fail:
+        a->error = (int)-r;
+        for (;;)
+                raw1(SYS_exit_group, 127);
+}
+
+/* clone3 by hand: libc's clone() wants a second stack, and its vfork() gives no pidfd, without which a host that
+ * ignores SIGCHLD could have the pid reused before we look. The child must not return from this frame, hence noinline
+ * child_main, which never does. `child` is an operand though the call does not take it: gcc 12 concludes from the
+ * noreturn that nothing in here writes *child, and drops the caller's look at its error (-fipa-modref). */
+NO_SANITIZE __attribute__((noinline)) static long clone_child(struct clone_args *args, struct child_args *child)
+{
+        long r;
+
+#if defined(__x86_64__)
+        __asm__ volatile("syscall" : "=a"(r) : "a"(SYS_clone3), "D"(args), "S"(sizeof(*args)) : "rcx", "r11", "memory");
+#elif defined(__aarch64__)
+        register long x8 __asm__("x8") = SYS_clone3;
+        register long x0 __asm__("x0") = (long)args;
+        register long x1 __asm__("x1") = sizeof(*args);
+        __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(child) : "memory");
+        r = x0;
+#else
+#error "spawn_clone.c: write the clone3 system call for this architecture"
+#endif
+        if (r == 0)
+                child_main(child);
+        return r;
+}
+
+NO_SANITIZE int spawn_clone(struct spawn *s, const char **scratch)
+{
+        struct child_args child = { .spec = s, .shell_argv = scratch, .parent = (pid_t)raw0(SYS_getpid) };
+        struct clone_args args = { .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD, .exit_signal = SIGCHLD };
+        siginfo_t info;
+        int pidfd = -1;
+        size_t n = 0;
+        long pid;
+
+        scratch[n++] = "/bin/sh";
+        scratch[n++] = s->path;
+        for (size_t i = 1; s->argv[0] && s->argv[i]; i++)
+                scratch[n++] = s->argv[i];
+        scratch[n] = NULL;
+        args.pidfd = (uint64_t)(uintptr_t)&pidfd;
+        if (s->cgroup >= 0) {
+                args.flags |= CLONE_INTO_CGROUP;
+                args.cgroup = (uint64_t)s->cgroup;
+        }
+        if (s->new_pid_namespace)
+                args.flags |= CLONE_NEWPID;
+        pid = clone_child(&args, &child);
+        if (pid < 0) {
+                s->failed = SPAWN_CLONE;
+                return (int)pid;
+        }
+        if (child.error) {
+                raw5(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED, NULL);
+                raw1(SYS_close, pidfd);
+                return -child.error;
+        }
+        s->failed = SPAWN_OK;
+        s->pid = (pid_t)pid;
+        s->pidfd = pidfd;
+        return 0;
+}
