@@ -74,8 +74,9 @@ static void set_group(struct sluice_ctx *c)
         s->group_mode = SPAWN_GROUP_KEEP;
         if (!(r->plan->opt.flags & SLUICE_PROCESS_GROUP))
                 return;
-        s->group_mode = r->group > 0 ? SPAWN_GROUP_JOIN : SPAWN_GROUP_NEW;
-        s->group = r->group;
+        s->group_mode = r->has_leader ? SPAWN_GROUP_JOIN : SPAWN_GROUP_NEW;
+        s->group = r->group; /* 0: the guard knows, and will tell us when the starts are confirmed */
+        r->has_leader = true;
         if (r->plan->opt.flags & SLUICE_TERMINAL && r->terminal_taken && r->terminal_fd < 0)
                 r->terminal_fd = terminal_open();
         s->terminal = r->terminal_fd;
@@ -113,6 +114,7 @@ static void fill_spec(struct sluice_ctx *c)
                                    .rlimits_nr = (uint32_t)o->rlimits_nr,
                                    .set_ids = p->ids != NULL,
                                    .cgroup = -1,
+                                   .async = loop_exclusive(r->loop),
                                    .pidfd = -1 };
         if (p->ids) {
                 ch->spec.uid = p->ids->uid;
@@ -145,7 +147,6 @@ static int child_start(struct sluice_ctx *c)
 
         ch->command.size = sizeof(ch->command);
         e = c->def->ops->command(c, c->self, &ch->command);
-        e = e < 0 ? e : contain_begin(r);
         e = e < 0 ? e : said_open(c);
         if (e < 0)
                 return e;
@@ -160,22 +161,6 @@ static int child_start(struct sluice_ctx *c)
         ch->state = CHILD_STARTING;
         backend_submit(backend_of(r), ch->spawn_op);
         return 0;
-}
-
-void child_spawn_next(struct run *r)
-{
-        int e;
-
-        while (r->next_spawn < r->plan->stages_nr && !is_command(&r->stages[r->next_spawn]))
-                r->next_spawn++;
-        if (r->next_spawn == r->plan->stages_nr) {
-                run_wake(r);
-                return;
-        }
-        e = child_start(&r->stages[r->next_spawn]);
-        if (e < 0)
-                spawn_fail(&r->stages[r->next_spawn], e, "start");
-        r->next_spawn++;
 }
 
 static void watch_exit(struct sluice_ctx *c, struct op *op)
@@ -207,15 +192,120 @@ static void drop_exit_op(struct child *ch)
         }
 }
 
-static void spawn_failed(struct sluice_ctx *c, int error)
+static void spawn_failed(struct sluice_ctx *c, int error, enum spawn_step step)
+{
+        c->child.state = CHILD_NONE;
+        drop_exit_op(&c->child);
+        said_close(c);
+        spawn_fail(c, error, spawn_step_name(step));
+        run_wake(c->run);
+}
+
+/* Its number, and that of the group that it leads, are known. */
+static void note_pid(struct sluice_ctx *c)
 {
         struct child *ch = &c->child;
 
-        ch->state = CHILD_NONE;
-        drop_exit_op(ch);
-        said_close(c);
-        spawn_fail(c, error, spawn_step_name(ch->spec.failed));
-        run_wake(c->run);
+        ch->pid = ch->spec.pid;
+        ch->pidfd->fd = ch->spec.pidfd;
+        if (ch->spec.group_mode == SPAWN_GROUP_NEW) {
+                c->run->group = ch->pid;
+                ch->leader = true;
+        }
+}
+
+/* It has exec'd: it runs. */
+static void spawn_succeeded(struct sluice_ctx *c)
+{
+        struct run *r = c->run;
+        struct child *ch = &c->child;
+
+        note_pid(c);
+        ch->state = CHILD_RUNNING;
+        ch->started_ns = backend_now_ns(backend_of(r));
+        if (!ch->by_guard)
+                watch_exit(c, ch->exit_op);
+        memory_started(c);
+        if (ch->stderr_read)
+                said_pump(c);
+        event_send(r, &(struct sluice_event){ .kind = SLUICE_EVENT_START, .stage = c->index, .pid = ch->pid });
+        if (ch->early_exit)
+                child_ended(c, &ch->status);
+}
+
+static bool is_begun(const struct sluice_ctx *c)
+{
+        return c->child.state == CHILD_STARTING && c->child.begun;
+}
+
+/* The guard names those that failed; all others run. */
+static void confirm_by_guard(struct run *r)
+{
+        struct sluice_ctx *c;
+        enum spawn_step step;
+        int stage, error, e;
+
+        while ((e = contain_confirm(r, &stage, &error, &step)) > 0) {
+                c = &r->stages[stage];
+                if (!is_begun(c))
+                        continue;
+                c->child.pidfd->fd = c->child.spec.pidfd; /* to be closed */
+                spawn_failed(c, error, step);
+        }
+        for (size_t i = 0; i < r->plan->stages_nr; i++) {
+                struct spawn *s = &r->stages[i].child.spec;
+
+                c = &r->stages[i];
+                if (!is_begun(c) || !c->child.by_guard)
+                        continue;
+                if (e < 0 || s->error < 0)
+                        spawn_failed(c, s->error < 0 ? s->error : e, s->error < 0 ? s->failed : SPAWN_GUARD);
+                else
+                        spawn_succeeded(c);
+        }
+}
+
+/* Those that were begun exec side by side; now each of them says how that went. */
+static void confirm_starts(struct run *r)
+{
+        bool guard = false;
+
+        for (size_t i = 0; i < r->plan->stages_nr; i++) {
+                struct sluice_ctx *c = &r->stages[i];
+                int e;
+
+                guard |= is_begun(c) && c->child.by_guard;
+                if (!is_begun(c) || c->child.by_guard)
+                        continue;
+                e = spawn_confirm(&c->child.spec);
+                if (e < 0)
+                        spawn_failed(c, e, c->child.spec.failed);
+                else
+                        spawn_succeeded(c);
+        }
+        if (guard)
+                confirm_by_guard(r);
+        if (r->stopping) /* cancelled while they started: they missed the signal */
+                end_signal(r, r->kill_step >= 2 ? SIGKILL : SIGTERM);
+        run_wake(r);
+}
+
+void child_spawn_next(struct run *r)
+{
+        int e;
+
+        while (r->next_spawn < r->plan->stages_nr && !is_command(&r->stages[r->next_spawn]))
+                r->next_spawn++;
+        if (r->next_spawn == r->plan->stages_nr) {
+                confirm_starts(r);
+                return;
+        }
+        e = child_start(&r->stages[r->next_spawn]);
+        if (e < 0) {
+                spawn_fail(&r->stages[r->next_spawn], e, "start");
+                confirm_starts(r);
+        }
+        r->next_spawn++;
 }
 
 static void child_spawned(struct op *op)
@@ -229,28 +319,18 @@ static void child_spawned(struct op *op)
         op_free(op);
         let_go_of_fds(c);
         if (e < 0) {
-                spawn_failed(c, e);
+                spawn_failed(c, e, ch->spec.failed);
+                confirm_starts(r);
                 return;
         }
         drop_lent_copies(c);
-        ch->state = CHILD_RUNNING;
-        ch->pid = ch->spec.pid;
-        ch->started_ns = backend_now_ns(backend_of(r));
-        if (ch->spec.group_mode == SPAWN_GROUP_NEW) {
-                r->group = ch->pid;
-                ch->leader = true;
-        }
-        ch->pidfd->fd = ch->spec.pidfd;
-        if (!ch->by_guard)
-                watch_exit(c, ch->exit_op);
-        memory_started(c);
-        if (ch->stderr_read)
-                said_pump(c);
-        event_send(r, &(struct sluice_event){ .kind = SLUICE_EVENT_START, .stage = c->index, .pid = ch->pid });
-        if (ch->early_exit)
-                child_ended(c, &ch->status);
-        if (r->stopping) /* cancelled while it started: it missed the signal */
-                end_signal(r, r->kill_step >= 2 ? SIGKILL : SIGTERM);
+        if (ch->spec.group_mode == SPAWN_GROUP_NEW && !ch->by_guard)
+                r->group = ch->spec.pid;
+        ch->begun = ch->spec.async;
+        if (!ch->begun)
+                spawn_succeeded(c);
+        if (r->stopping)
+                confirm_starts(r);
         else
                 child_spawn_next(r);
         run_wake(r);

@@ -27,7 +27,7 @@
 #include "syscalls.h"
 #include "tree.h"
 
-enum { STAGE_BITS = 16, IDLE_GUARDS_MAX = 4, PATH_BYTES = 4096 };
+enum { STAGE_BITS = GUARD_STAGE_BITS, IDLE_GUARDS_MAX = 4, PATH_BYTES = 4096 };
 
 struct loop_guard {
         struct list node; /* in the loop's list */
@@ -376,6 +376,11 @@ int contain_spawn(struct sluice_ctx *c, struct spawn *s)
         if (e == 0)
                 s->cgroup = c->child.memory.cgroup.fd;
         return e;
+}
+
+int contain_confirm(struct run *r, int *ret_stage, int *ret_error, enum spawn_step *ret_failed)
+{
+        return guard_confirm(r->contain.guard->guard, r->contain.id, ret_stage, ret_error, ret_failed);
 }
 
 /* ---- end ---- */

@@ -37,6 +37,8 @@ void contain_init(struct contain *c);
 int contain_begin(struct run *r);
 /* Where this command starts, and whose child it is. */
 int contain_spawn(struct sluice_ctx *c, struct spawn *s);
+/* What came of the commands that the guard has begun: as guard_confirm(). */
+int contain_confirm(struct run *r, int *ret_stage, int *ret_error, enum spawn_step *ret_failed);
 /* The leader of the commands' process group, a child of the guard, may go. */
 void contain_reap(struct sluice_ctx *c);
 /* WALK: finds what descends from the commands now. Before they are signalled: what they leave is found no more. */

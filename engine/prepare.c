@@ -76,18 +76,50 @@ static const char *path_of(const struct prepared *p)
         return getenv("PATH");
 }
 
-static void program_found(struct sluice_ctx *c, void *self, int64_t result)
+static void say_not_found(struct sluice_ctx *c, int64_t result)
 {
-        (void)self;
         if (result == -ENOENT)
                 sluice_ctx_note(c, "find", strchr(c->child.prep.name, '/') ? "no such file" : "command not found in PATH");
         else if (result == -EACCES)
                 sluice_ctx_note(c, "find", "not executable");
+}
+
+static bool looks_for_the_same(const struct sluice_ctx *a, const struct sluice_ctx *b)
+{
+        return is_command(a) && a->child.prep.name && a->child.prep.env == b->child.prep.env && a->child.prep.directory < 0 &&
+               b->child.prep.directory < 0 && strcmp(a->child.prep.name, b->child.prep.name) == 0;
+}
+
+/* Who looked for the same thing has it found by the first. */
+static void program_found(struct sluice_ctx *c, void *self, int64_t result)
+{
+        struct run *r = c->run;
+
+        (void)self;
+        c->child.prep.finds = false;
+        for (size_t i = (size_t)c->index + 1; i < r->plan->stages_nr; i++) {
+                struct sluice_ctx *other = &r->stages[i];
+
+                if (!other->child.prep.waits || !looks_for_the_same(other, c))
+                        continue;
+                other->child.prep.waits = false;
+                other->found = result < 0 ? NULL : strdup(c->found);
+                say_not_found(other, result);
+                answered(other, result < 0 || other->found ? result : -ENOMEM);
+        }
+        say_not_found(c, result);
         answered(c, result);
 }
 
+/* Ten cats are one search: PATH has a dozen directories on many machines, and each miss is a system call. */
 static int find_program(struct sluice_ctx *c)
 {
+        for (int i = 0; i < c->index; i++)
+                if (c->run->stages[i].child.prep.finds && looks_for_the_same(&c->run->stages[i], c)) {
+                        c->child.prep.waits = true;
+                        return 0;
+                }
+        c->child.prep.finds = true;
         return ctx_find(c, c->child.prep.name, path_of(&c->child.prep), c->child.prep.directory, program_found);
 }
 
@@ -194,7 +226,7 @@ static void answered(struct sluice_ctx *c, int64_t error)
                 c->child.prep.then(c, c->self, r < 0 ? r : 0);
 }
 
-/* Looking for the program is always a call: what comes before it fails here, what comes after it in the callback. */
+/* Looking for the program is a call, or another's: what comes before it fails here, what comes after it in the callback. */
 int sluice_ctx_prepare(struct sluice_ctx *c, const char *command, const struct sluice_command_options *o, sluice_then_fn *then)
 {
         int r;

@@ -251,6 +251,15 @@ static void advance_starting(struct run *r)
         advance_moving(r);
 }
 
+/* The guard, where one is wanted, starts while everything is still being opened. */
+static bool has_commands(const struct run *r)
+{
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                if (is_command(&r->stages[i]))
+                        return true;
+        return false;
+}
+
 static void begin_starting(struct run *r)
 {
         r->phase = RUN_STARTING;
@@ -486,6 +495,12 @@ void run_start(struct run *r, sluice_done_fn *done, void *arg)
                 e = end_watch_deadline(r);
         if (e < 0)
                 run_fail(r, failure_new(r, FAILURE_ENGINE, -1, -1, e, "start", "start: %s", strerror(-e)));
+        if (e == 0 && has_commands(r)) {
+                e = contain_begin(r);
+                if (e < 0)
+                        run_fail(r, failure_new(r, FAILURE_ENGINE, -1, -1, e, "contain", "containment by %s: %s",
+                                                sluice_contain_name(r->contain.kind), strerror(-e)));
+        }
         for (size_t i = 0; i < r->plan->stages_nr && !r->stopping; i++)
                 stage_open(&r->stages[i]);
         run_wake(r);

@@ -80,6 +80,7 @@ struct prepared {
         const char *name;
         sluice_then_fn *then;
         int step;
+        bool finds, waits; /* it looks for its program; another does so for it */
 };
 
 /* Memory of a command and its descendants (memory.c). */
@@ -100,6 +101,7 @@ struct child {
         struct slot *pidfd;
         struct op *exit_op, *spawn_op;
         bool reaped, leader; /* the group's leader is reaped last: its number must not be reused before */
+        bool begun;          /* STARTING: it has a pid, and is to be confirmed */
         bool by_guard;       /* the guard is its parent, and tells of its end */
         bool early_exit;     /* ... and did so before we heard that it had started */
         int stopped_by;      /* by_guard: the signal that stopped it; 0: it is not stopped */
@@ -227,6 +229,7 @@ struct run {
         unsigned late_ops;        /* calls without callback, still under way */
 
         pid_t group;
+        bool has_leader; /* a command that leads the group was begun */
         bool terminal_taken;
         int terminal_fd;
         size_t next_spawn;

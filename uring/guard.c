@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,12 +23,21 @@
 #define MFD_EXEC 0x0010U /* 6.3 */
 #endif
 
+/* Answers are small, and this many fit into the socket: neither side waits for the other to read. */
+enum { BEGUN_MAX = 16 };
+
 struct guard {
         pthread_mutex_t lock; /* of the request socket */
         int request, event;
         pid_t pid;
         int pidfd;
         bool gone, pidns;
+        struct spawn self; /* its own start, until it has answered for the first time */
+        char program[64];
+        char *argv[2], *env[1];
+        int program_fd;
+        struct spawn *begun[BEGUN_MAX]; /* sent, and not answered yet, in order */
+        unsigned begun_nr;
 };
 
 /* ---- start ---- */
@@ -76,32 +84,48 @@ static void close_pair(int fds[2])
                         close(fds[i]);
 }
 
+/* Not waited for: what it is asked meanwhile waits in its socket. */
 static int spawn_guard(struct guard *g, const int fds[3], bool pidns)
 {
-        char path[64];
-        char *argv[] = { (char *)"sluice-guard", NULL }, *env[] = { NULL };
-        struct spawn s = { .path = path,
-                           .argv = argv,
-                           .env = env,
-                           .directory = -1,
-                           .fds = { fds[0], fds[1], fds[2] },
-                           .terminal = -1,
-                           .cgroup = -1,
-                           .new_pid_namespace = pidns };
-        int program = sys_above_stdio(open_program()), r;
+        int r;
 
-        if (program < 0)
+        g->program_fd = sys_above_stdio(open_program());
+        if (g->program_fd < 0)
                 return -errno;
-        snprintf(path, sizeof(path), "/proc/self/fd/%d", program);
-        r = spawn_direct(&s);
-        if (r == -EACCES || r == -EPERM) {
-                s.path = GUARD_PROGRAM;
-                if (access(GUARD_PROGRAM, X_OK) == 0)
-                        r = spawn_direct(&s);
+        snprintf(g->program, sizeof(g->program), "/proc/self/fd/%d", g->program_fd);
+        g->argv[0] = (char *)"sluice-guard";
+        g->self = (struct spawn){ .path = g->program,
+                                  .argv = g->argv,
+                                  .env = g->env,
+                                  .directory = -1,
+                                  .fds = { fds[0], fds[1], fds[2] },
+                                  .terminal = -1,
+                                  .cgroup = -1,
+                                  .async = true,
+                                  .new_pid_namespace = pidns };
+        r = spawn_direct(&g->self);
+        if (r < 0) {
+                close(g->program_fd);
+                return r;
         }
-        close(program);
-        g->pid = s.pid;
-        g->pidfd = r == 0 ? s.pidfd : -1;
+        g->pid = g->self.pid;
+        g->pidfd = g->self.pidfd;
+        return 0;
+}
+
+/* It has exec'd, or never will. */
+static int settle(struct guard *g)
+{
+        int r;
+
+        if (!g->self.room)
+                return 0;
+        r = spawn_confirm(&g->self);
+        close(g->program_fd);
+        if (r < 0) {
+                g->gone = true;
+                g->pidfd = -1;
+        }
         return r;
 }
 
@@ -202,6 +226,8 @@ static int receive_reply(struct guard *g, struct guard_reply *ret, int *ret_pidf
         ssize_t n;
 
         *ret_pidfd = -1;
+        if (settle(g) < 0)
+                return gone(g);
         do
                 n = recvmsg(g->request, &m, MSG_CMSG_CLOEXEC | MSG_WAITALL);
         while (n < 0 && errno == EINTR);
@@ -341,28 +367,88 @@ static struct spawn as_seen_by_guard(const struct guard *g, const struct spawn *
         return copy;
 }
 
+static void take_answer(struct spawn *s, const struct guard_reply *reply, int pidfd, int error)
+{
+        s->failed = error < 0 ? SPAWN_GUARD : (enum spawn_step)reply->failed;
+        s->error = error < 0 ? error : reply->error;
+        if (s->error < 0)
+                return;
+        if (pidfd < 0) { /* we may open no more files: the command cannot be watched, so it must not live */
+                s->failed = SPAWN_GUARD;
+                s->error = -EMFILE;
+                kill(reply->pid, SIGKILL);
+                return;
+        }
+        s->pid = sys_pid_of_pidfd(pidfd, reply->pid);
+        s->pidfd = pidfd;
+}
+
+/* The answers to what was begun, with the lock held. */
+static void collect(struct guard *g)
+{
+        for (unsigned i = 0; i < g->begun_nr; i++) {
+                struct guard_reply reply;
+                int pidfd, r = receive_reply(g, &reply, &pidfd);
+
+                take_answer(g->begun[i], &reply, pidfd, r);
+        }
+        g->begun_nr = 0;
+}
+
 static int exchange(struct guard *g, struct spawn *s, const struct packed *p, int directory)
 {
         const struct guard_request q = { .kind = GUARD_SPAWN, .bytes = (uint32_t)p->bytes, .id = s->id };
         int fds[GUARD_FDS_MAX], pidfd, r;
-        struct guard_reply reply;
+        struct guard_reply reply = { 0 };
 
         pthread_mutex_lock(&g->lock);
+        if (g->begun_nr == BEGUN_MAX)
+                collect(g);
         r = send_request(g, &q, fds, list_fds(s, directory, fds));
         r = r < 0 ? r : send_bytes(g, p->data, p->bytes);
-        r = r < 0 ? r : receive_reply(g, &reply, &pidfd);
-        pthread_mutex_unlock(&g->lock);
-        s->failed = r < 0 ? SPAWN_GUARD : (enum spawn_step)reply.failed;
-        if (r < 0 || reply.error < 0)
-                return r < 0 ? r : reply.error;
-        if (pidfd < 0) { /* we may open no more files: the command cannot be watched, so it must not live */
-                s->failed = SPAWN_GUARD;
-                kill(reply.pid, SIGKILL);
-                return -EMFILE;
+        if (r == 0 && s->async) {
+                g->begun[g->begun_nr++] = s;
+        } else {
+                if (r == 0) {
+                        collect(g);
+                        r = receive_reply(g, &reply, &pidfd);
+                }
+                take_answer(s, &reply, pidfd, r);
+                r = s->error;
         }
-        s->pid = sys_pid_of_pidfd(pidfd, reply.pid);
-        s->pidfd = pidfd;
-        return 0;
+        pthread_mutex_unlock(&g->lock);
+        return r;
+}
+
+int guard_confirm(struct guard *g, uint64_t run, int *ret_stage, int *ret_error, enum spawn_step *ret_failed)
+{
+        const struct guard_request q = { .kind = GUARD_CONFIRM, .id = run };
+        struct guard_reply reply;
+        int r, nothing;
+
+        pthread_mutex_lock(&g->lock);
+        r = send_request(g, &q, NULL, 0);
+        collect(g);
+        r = r < 0 ? r : receive_reply(g, &reply, &nothing);
+        pthread_mutex_unlock(&g->lock);
+        if (r < 0 || reply.error == 0)
+                return r;
+        *ret_stage = (int)(reply.id & ((1u << GUARD_STAGE_BITS) - 1));
+        *ret_error = reply.error;
+        *ret_failed = (enum spawn_step)reply.failed;
+        return 1;
+}
+
+/* One that is not to be confirmed with others is confirmed here. */
+static int confirm_now(struct guard *g, struct spawn *s)
+{
+        int stage, error, r = s->async ? 0 : guard_confirm(g, s->id >> GUARD_STAGE_BITS, &stage, &error, &s->failed);
+
+        if (r <= 0)
+                return r;
+        close(s->pidfd);
+        s->pidfd = -1;
+        return error;
 }
 
 /* The host's directory now is not the one that the guard was started in. */
@@ -373,18 +459,16 @@ int guard_spawn(struct guard *g, struct spawn *s)
         struct spawn seen = as_seen_by_guard(g, s);
         struct packed p = { 0 };
 
+        s->error = 0;
         r = pack(&p, &seen, directory);
         if (r == 0)
-                r = exchange(g, &seen, &p, directory);
+                r = exchange(g, s, &p, directory);
         else
-                seen.failed = SPAWN_EXEC;
-        s->failed = seen.failed;
-        s->pid = seen.pid;
-        s->pidfd = seen.pidfd;
+                s->failed = SPAWN_EXEC;
         free(p.data);
         if (here >= 0)
                 close(here);
-        return r;
+        return r < 0 ? r : confirm_now(g, s);
 }
 
 /* ---- events, end ---- */
@@ -417,14 +501,16 @@ void guard_free(struct guard *g)
 
         if (!g)
                 return;
-        if (guard_tell(g, GUARD_BYE, 0, 0) < 0)
-                sys_kill_child(NULL, g->pidfd, SIGKILL);
-        /* ECHILD: the host reaps what it does not know, or ignores SIGCHLD. */
-        while (waitid(P_PIDFD, (id_t)g->pidfd, &info, WEXITED) < 0 && errno == EINTR)
-                continue;
+        if (settle(g) == 0 && g->pidfd >= 0) {
+                if (guard_tell(g, GUARD_BYE, 0, 0) < 0)
+                        sys_kill_child(NULL, g->pidfd, SIGKILL);
+                /* ECHILD: the host reaps what it does not know, or ignores SIGCHLD. */
+                while (waitid(P_PIDFD, (id_t)g->pidfd, &info, WEXITED) < 0 && errno == EINTR)
+                        continue;
+                close(g->pidfd);
+        }
         close(g->request);
         close(g->event);
-        close(g->pidfd);
         pthread_mutex_destroy(&g->lock);
         free(g);
 }

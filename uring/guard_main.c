@@ -29,15 +29,24 @@
 #include "raw.h"
 #include "tree.h"
 
-enum { SIGSET_BYTES = 8, WALK_MAX = 16384, STRANGERS_MAX = 4096, KILL_WALKS = 8, RETRY_MS = 2 };
+enum { SIGSET_BYTES = 8, WALK_MAX = 16384, STRANGERS_MAX = 4096, STRANGERS_EVERY = 64, KILL_WALKS = 8, RETRY_MS = 2 };
 
 struct child {
         uint64_t id;
         pid_t pid;
-        bool leader; /* of a process group */
-        bool held;   /* ... that has ended, and is not reaped yet */
-        bool unsent; /* it has ended, and the event socket was full */
+        bool leader;               /* of a process group */
+        bool held;                 /* ... that has ended, and is not reaped yet */
+        bool unsent;               /* it has ended, and the event socket was full */
+        struct spawning *spawning; /* what it was told, until it has exec'd */
         struct guard_event event;
+};
+
+/* One mapping: this, the request's bytes, pointers into them, and the room that the child runs in. */
+struct spawning {
+        unsigned long map_bytes;
+        struct spawn spec;
+        struct spawn_fd extra[SPAWN_EXTRA_MAX];
+        struct spawn_room *room;
 };
 
 struct leaf {
@@ -50,7 +59,7 @@ struct leaf {
 static struct child children[GUARD_CHILDREN_MAX];
 static struct leaf leaves[GUARD_LEAVES_MAX];
 static pid_t walked[WALK_MAX], strangers[STRANGERS_MAX];
-static uint32_t children_nr, held_nr, leaves_nr;
+static uint32_t children_nr, held_nr, leaves_nr, signals_seen;
 static int signal_fd;
 static bool killing, tell, is_init, host_gone;
 
@@ -113,14 +122,6 @@ static bool any_unsent(void)
         return false;
 }
 
-static bool any_leader(void)
-{
-        for (uint32_t i = 0; i < children_nr; i++)
-                if (children[i].leader)
-                        return true;
-        return false;
-}
-
 static int find_child(pid_t pid)
 {
         for (uint32_t i = 0; i < children_nr; i++)
@@ -131,19 +132,37 @@ static int find_child(pid_t pid)
 
 /* ---- reaping ---- */
 
+static const struct child *known(pid_t pid)
+{
+        for (uint32_t i = 0; i < children_nr; i++)
+                if (children[i].pid == pid)
+                        return &children[i];
+        return NULL;
+}
+
+static bool any_running(void)
+{
+        for (uint32_t i = 0; i < children_nr; i++)
+                if (!children[i].held && !children[i].unsent)
+                        return true;
+        return false;
+}
+
 /* Whether nothing is below us but group leaders that are held: no child, living or dead. */
 static bool is_empty(void)
 {
         siginfo_t info;
         size_t nr;
 
+        if (any_running())
+                return false;
         if (held_nr == 0)
                 return raw5(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, NULL) == -ECHILD;
         nr = tree_children(0, walked, WALK_MAX);
         for (size_t i = 0; i < nr; i++) {
-                int child = find_child(walked[i]);
+                const struct child *c = known(walked[i]);
 
-                if (child < 0 || !children[child].held)
+                if (!c || !c->held)
                         return false;
         }
         return true;
@@ -155,6 +174,7 @@ static void ended(uint32_t i, const siginfo_t *info, const struct rusage *used)
 
         c->held = c->leader;
         held_nr += c->held;
+        c->unsent = true;
         c->event = (struct guard_event){ .kind = GUARD_EXITED, .id = c->id, .empty = is_empty() };
         if (info->si_code == CLD_EXITED)
                 c->event.exit_status = info->si_status;
@@ -193,35 +213,35 @@ static void see_stops(void)
         }
 }
 
+/* One that has not exec'd yet, or never will, is confirm()'s. */
 static void reap_own(void)
 {
         struct rusage used;
         siginfo_t info;
 
         for (uint32_t i = children_nr; i-- > 0;)
-                if (!children[i].unsent && !children[i].held &&
+                if (!children[i].unsent && !children[i].held && !children[i].spawning &&
                     wait_for(P_PID, children[i].pid, WEXITED | (children[i].leader ? WNOWAIT : 0), &info, &used))
                         ended(i, &info, &used);
 }
 
-/* While a leader is held, P_ALL would answer with it for ever: strangers are asked for one by one. */
+/* While there are commands, P_ALL would answer with those that others wait for: strangers are asked for one by one. That
+ * takes a look into /proc, and a stranger that stays a zombie harms nobody: now and then, and when all commands ended. */
 static void reap_strangers(void)
 {
-        struct rusage used;
         siginfo_t info;
         size_t nr;
 
-        while (held_nr == 0 && !any_leader() && wait_for(P_ALL, 0, WEXITED, &info, &used)) {
-                int i = find_child(info.si_pid);
-
-                if (i >= 0)
-                        ended((uint32_t)i, &info, &used);
+        if (children_nr == 0) {
+                while (wait_for(P_ALL, 0, WEXITED, &info, NULL))
+                        continue;
+                return;
         }
-        if (held_nr == 0 && !any_leader())
+        if (any_running() && ++signals_seen % STRANGERS_EVERY != 0)
                 return;
         nr = tree_children(0, strangers, STRANGERS_MAX);
         for (size_t i = 0; i < nr; i++)
-                if (find_child(strangers[i]) < 0)
+                if (!known(strangers[i]))
                         wait_for(P_PID, strangers[i], WEXITED, &info, NULL);
 }
 
@@ -329,10 +349,13 @@ static void go_on_killing(void)
         tell = true;
 }
 
+/* Nobody will confirm what was begun: it is reaped like the rest. Its mapping stays, since it may still run in it. */
 static void host_has_gone(void)
 {
         host_gone = true;
         killing = true;
+        for (uint32_t i = 0; i < children_nr; i++)
+                children[i].spawning = NULL;
 }
 
 /* ---- requests ---- */
@@ -444,19 +467,6 @@ static void unpack(struct spawn *s, const struct guard_spawn_wire *w, char *at, 
         s->env = (char *const *)(const void *)env;
 }
 
-static long spawn_packed(char *data, uint32_t bytes, const char **pointers, struct received *fds, struct spawn *s)
-{
-        const struct guard_spawn_wire *w = (const void *)data;
-        struct spawn_fd extra[SPAWN_EXTRA_MAX];
-
-        unpack(s, w, data + sizeof(*w), data + bytes, pointers, extra, fds);
-        if (children_nr == GUARD_CHILDREN_MAX) {
-                s->failed = SPAWN_GUARD;
-                return -EAGAIN;
-        }
-        return spawn_clone(s, pointers + w->argc + w->envc + 2);
-}
-
 static void reply(const struct guard_reply *r, int pidfd)
 {
         _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = { 0 };
@@ -476,31 +486,102 @@ static void reply(const struct guard_reply *r, int pidfd)
         raw3(SYS_sendmsg, GUARD_REQUEST_FD, &m, MSG_NOSIGNAL);
 }
 
-/* One mapping holds the bytes and, behind them, room for as many pointers as there can be strings. */
-static void spawn(const struct guard_request *q, struct received *fds)
+static void drop_spawning(struct child *c)
 {
-        unsigned long pointers_at = (q->bytes + 15ul) & ~15ul, map_bytes = pointers_at + (q->bytes + 8ul) * 2 * sizeof(char *);
+        if (c->spawning)
+                raw2(SYS_munmap, c->spawning, c->spawning->map_bytes);
+        c->spawning = NULL;
+}
+
+static unsigned long align(unsigned long n)
+{
+        return (n + 63ul) & ~63ul;
+}
+
+/* As many pointers as there can be strings: one to two bytes. */
+static struct spawning *map_spawning(uint32_t bytes, char **ret_data, const char ***ret_pointers)
+{
+        unsigned long data_at = align(sizeof(struct spawning)), pointers_at = data_at + align(bytes),
+                      room_at = pointers_at + align((bytes + 8ul) * sizeof(char *)),
+                      map_bytes = room_at + align(sizeof(struct spawn_room) + (bytes + 8ul) * sizeof(char *));
         long map = raw6(SYS_mmap, 0, (long)map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        struct guard_reply r = { .error = -ENOMEM, .failed = SPAWN_GUARD };
-        struct spawn s = { .pidfd = -1 };
-        char *data = (char *)map;
+        struct spawning *s = (struct spawning *)map;
 
         if (map < 0 && map > -4096)
-                leave(1); /* the request's bytes cannot be skipped without memory: commands die with us, the host is told */
-        if (!read_all(data, q->bytes)) {
-                host_has_gone();
-        } else {
-                r.error = (int32_t)spawn_packed(data, q->bytes, (const char **)(void *)(data + pointers_at), fds, &s);
-                r.failed = s.failed;
-                r.pid = s.pid;
-                if (r.error == 0)
-                        children[children_nr++] =
-                                (struct child){ .id = q->id, .pid = s.pid, .leader = s.group_mode == SPAWN_GROUP_NEW };
-                reply(&r, r.error == 0 ? s.pidfd : -1);
-                if (r.error == 0)
-                        raw1(SYS_close, s.pidfd);
+                return NULL;
+        s->map_bytes = map_bytes;
+        s->room = (struct spawn_room *)(void *)((char *)map + room_at);
+        *ret_data = (char *)map + data_at;
+        *ret_pointers = (const char **)(void *)((char *)map + pointers_at);
+        return s;
+}
+
+/* A host that has sent several at once does not know the leader's number yet. */
+static void find_group(struct spawn *s, uint64_t id)
+{
+        if (s->group_mode != SPAWN_GROUP_JOIN || s->group)
+                return;
+        for (uint32_t i = 0; i < children_nr; i++)
+                if (children[i].leader && children[i].id >> GUARD_STAGE_BITS == id >> GUARD_STAGE_BITS)
+                        s->group = children[i].pid;
+}
+
+static void begin(const struct guard_request *q, struct spawning *s, struct received *fds, char *data, const char **pointers)
+{
+        const struct guard_spawn_wire *w = (const void *)data;
+        struct guard_reply r = { .id = q->id, .error = -EAGAIN, .failed = SPAWN_GUARD };
+
+        if (children_nr < GUARD_CHILDREN_MAX) {
+                unpack(&s->spec, w, data + sizeof(*w), data + q->bytes, pointers, s->extra, fds);
+                find_group(&s->spec, q->id);
+                r.error = spawn_begin(&s->spec, s->room);
+                r.failed = s->spec.failed;
+                r.pid = s->spec.pid;
         }
-        raw2(SYS_munmap, map, map_bytes);
+        reply(&r, r.error == 0 ? s->spec.pidfd : -1);
+        if (r.error == 0)
+                children[children_nr++] = (struct child){
+                        .id = q->id, .pid = s->spec.pid, .leader = s->spec.group_mode == SPAWN_GROUP_NEW, .spawning = s
+                };
+        else
+                raw2(SYS_munmap, s, s->map_bytes);
+}
+
+static void spawn(const struct guard_request *q, struct received *fds)
+{
+        const char **pointers;
+        char *data;
+        struct spawning *s = map_spawning(q->bytes, &data, &pointers);
+
+        if (!s)
+                leave(1); /* the request's bytes cannot be skipped without memory: commands die with us, the host is told */
+        if (read_all(data, q->bytes))
+                begin(q, s, fds, data, pointers);
+        else
+                host_has_gone();
+}
+
+/* Waits for an exec, which may wait for a file server; but then the host has nothing else for us to do. */
+static void confirm(const struct guard_request *q)
+{
+        struct guard_reply r = { .id = q->id };
+
+        for (uint32_t i = children_nr; i-- > 0;) {
+                struct child *c = &children[i];
+                int error;
+
+                if (c->id >> GUARD_STAGE_BITS != q->id || !c->spawning)
+                        continue;
+                error = spawn_wait(&c->spawning->spec, c->spawning->room);
+                if (error == 0)
+                        raw1(SYS_close, c->spawning->spec.pidfd);
+                if (error < 0 && (r.error == 0 || c->id < r.id))
+                        r = (struct guard_reply){ .id = c->id, .error = error, .failed = c->spawning->spec.failed };
+                drop_spawning(c);
+                if (error < 0)
+                        drop_child(i);
+        }
+        reply(&r, -1);
 }
 
 static void add_leaf(const struct guard_request *q, struct received *fds)
@@ -534,6 +615,10 @@ static void serve(void)
         switch ((enum guard_kind)q.kind) {
         case GUARD_SPAWN:
                 spawn(&q, &fds);
+                break;
+        case GUARD_CONFIRM:
+                confirm(&q);
+                reap(); /* what ended meanwhile */
                 break;
         case GUARD_SIGNAL:
                 signal_all(q.signal);

@@ -24,14 +24,15 @@ enum {
 };
 
 enum guard_kind {
-        GUARD_SPAWN,  /* one command. Replied to */
-        GUARD_SIGNAL, /* `signal` to everything below the guard */
-        GUARD_KILL,   /* SIGKILL to everything below it, again and again until nothing is left; then EMPTY */
-        GUARD_TELL,   /* EMPTY as soon as nothing is below the guard */
-        GUARD_REAP,   /* the leader of a process group, of which an event has told, may go: no more is sent to its group */
-        GUARD_LEAF,   /* a cgroup to end with the host: fds are the leaf and its parent */
-        GUARD_FORGET, /* that cgroup is gone */
-        GUARD_BYE,    /* the host needs it no more: what is left is left alone */
+        GUARD_SPAWN,   /* one command: begun. Replied to, with its pidfd */
+        GUARD_CONFIRM, /* what came of those that were begun for run `id`. Replied to, with one that failed */
+        GUARD_SIGNAL,  /* `signal` to everything below the guard */
+        GUARD_KILL,    /* SIGKILL to everything below it, again and again until nothing is left; then EMPTY */
+        GUARD_TELL,    /* EMPTY as soon as nothing is below the guard */
+        GUARD_REAP,    /* the leader of a process group, of which an event has told, may go: no more is sent to its group */
+        GUARD_LEAF,    /* a cgroup to end with the host: fds are the leaf and its parent */
+        GUARD_FORGET,  /* that cgroup is gone */
+        GUARD_BYE,     /* the host needs it no more: what is left is left alone */
 };
 
 struct guard_request {
@@ -51,10 +52,14 @@ struct guard_spawn_wire {
 };
 
 struct guard_reply {
+        uint64_t id;
         int32_t error; /* 0 or -errno */
         uint32_t failed;
         int32_t pid;
 };
+
+/* An id is a run's and, below that, a stage's. */
+enum { GUARD_STAGE_BITS = 16 };
 
 enum guard_event_kind { GUARD_EXITED, GUARD_STOPPED, GUARD_CONTINUED, GUARD_EMPTY };
 

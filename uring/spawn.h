@@ -15,7 +15,7 @@ enum { SPAWN_EXTRA_MAX = 32, SPAWN_RLIMITS_MAX = 16, SPAWN_GROUPS_MAX = 256 };
 enum spawn_group {
         SPAWN_GROUP_KEEP, /* stays in the caller's process group */
         SPAWN_GROUP_NEW,  /* leads a new one */
-        SPAWN_GROUP_JOIN, /* joins `group` */
+        SPAWN_GROUP_JOIN, /* joins `group`; by a guard, and 0: that of the first of its run that leads one */
 };
 
 /* Which step failed; spawn_step_name() has the word. */
@@ -71,6 +71,7 @@ struct spawn {
         uint32_t groups_nr;
         int cgroup; /* the directory of a cgroup v2 to start in; -1: the caller's */
         bool new_pid_namespace;
+        bool async; /* only begin: spawn_confirm(), or guard_confirm(), says what came of it */
 
         struct guard *guard; /* whose child it becomes; NULL: the caller's */
         uint64_t id;         /* what the guard's events call it */
@@ -78,16 +79,39 @@ struct spawn {
         /* Written on success. */
         pid_t pid;
         int pidfd;
-        enum spawn_step failed; /* on failure: the step that failed */
+        enum spawn_step failed;  /* on failure: the step that failed */
+        int error;               /* begun by a guard: -errno when even that failed */
+        struct spawn_room *room; /* begun and not confirmed: where the child still runs */
 };
 
-/* Waits until the program has been exec'd (vfork semantics; ~0.3 ms whatever the caller's size). 0, or -errno of the
- * step named in `failed`; then nothing is left running. Any thread. */
+/* Starts it and waits until the program has been exec'd (~0.3 ms whatever the caller's size), or with `async` does not
+ * wait: several that are begun before the first is confirmed exec side by side. 0, or -errno of the step named in
+ * `failed`; then nothing is left running. Any thread. */
 int spawn_direct(struct spawn *s);
+/* What came of one that was begun. The same answers; once. */
+int spawn_confirm(struct spawn *s);
 const char *spawn_step_name(enum spawn_step step);
 
-/* The common core, without libc. `scratch` holds argc + 3 pointers: a script without "#!" is given to /bin/sh, as execvp()
- * does. The caller has blocked all signals. */
-int spawn_clone(struct spawn *s, const char **scratch);
+/* ---- the common core, without libc ---- */
+
+/* A child shares our memory until it execs, and runs beside us: here. Behind it lie pointers for the argv of a shell, to
+ * which a script without "#!" is given, as execvp() does. */
+enum { SPAWN_STACK_BYTES = 16 << 10 };
+struct spawn_room {
+        volatile int busy;  /* the kernel clears it, and wakes who waits, when the child has exec'd or ended */
+        volatile int error; /* the child's: errno of the step in spec->failed */
+        struct spawn *spec;
+        int parent;
+        _Alignas(64) char stack[SPAWN_STACK_BYTES];
+        const char *shell_argv[];
+};
+static inline size_t spawn_room_bytes(size_t argc)
+{
+        return sizeof(struct spawn_room) + (argc + 3) * sizeof(char *);
+}
+/* The caller has blocked all signals. Nothing that *s points to may change before spawn_wait() is over. */
+int spawn_begin(struct spawn *s, struct spawn_room *room);
+/* 0, or -errno: then the child is reaped and its pidfd closed. */
+int spawn_wait(struct spawn *s, struct spawn_room *room);
 
 #endif

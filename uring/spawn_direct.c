@@ -1,7 +1,7 @@
 /* uring/spawn_direct.c: the caller becomes the parent. See spawn.h and, for the child, spawn_clone.c. */
 #include <errno.h>
 #include <signal.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "spawn.h"
 
@@ -25,16 +25,32 @@ static size_t count(char *const *argv)
         return n;
 }
 
+int spawn_confirm(struct spawn *s)
+{
+        int r = spawn_wait(s, s->room);
+
+        free(s->room);
+        s->room = NULL;
+        return r;
+}
+
 int spawn_direct(struct spawn *s)
 {
-        const char *scratch[count(s->argv) + 3];
+        struct spawn_room *room = malloc(spawn_room_bytes(count(s->argv)));
         sigset_t all, old;
         int r;
 
-        memset(scratch, 0, sizeof(scratch));
+        s->failed = SPAWN_CLONE;
+        if (!room)
+                return -ENOMEM;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &old);
-        r = spawn_clone(s, scratch);
+        r = spawn_begin(s, room);
         pthread_sigmask(SIG_SETMASK, &old, NULL);
-        return r;
+        if (r < 0) {
+                free(room);
+                return r;
+        }
+        s->room = room;
+        return s->async ? 0 : spawn_confirm(s);
 }
