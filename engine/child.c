@@ -159,6 +159,7 @@ static int child_start(struct sluice_ctx *c)
                 return e;
         ch->spawn_op->spawn.spec = &ch->spec;
         ch->state = CHILD_STARTING;
+        ch->started_ns = backend_now_ns(backend_of(r));
         backend_submit(backend_of(r), ch->spawn_op);
         return 0;
 }
@@ -222,7 +223,6 @@ static void spawn_succeeded(struct sluice_ctx *c)
 
         note_pid(c);
         ch->state = CHILD_RUNNING;
-        ch->started_ns = backend_now_ns(backend_of(r));
         if (!ch->by_guard)
                 watch_exit(c, ch->exit_op);
         memory_started(c);

@@ -27,7 +27,7 @@
 #include "syscalls.h"
 #include "tree.h"
 
-enum { STAGE_BITS = GUARD_STAGE_BITS, IDLE_GUARDS_MAX = 4, PATH_BYTES = 4096 };
+enum { STAGE_BITS = GUARD_MEMBER_BITS, IDLE_GUARDS_MAX = 4, PATH_BYTES = 4096 };
 
 struct loop_guard {
         struct list node; /* in the loop's list */

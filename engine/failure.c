@@ -39,8 +39,10 @@ void run_fail(struct run *r, struct failure *f)
         r->failures_nr++;
         if (f && f->stage >= 0 && r->stages[f->stage].outcome.order == 0)
                 r->stages[f->stage].outcome.order = r->failures_nr;
-        if (!f || f->class == FAILURE_ENGINE)
-                run_stop(r);
+        if (f && f->class != FAILURE_ENGINE)
+                return;
+        r->failed_fast |= (r->plan->opt.flags & SLUICE_FAIL_FAST) != 0;
+        run_stop(r);
 }
 
 /* Without its ring the backend says EPERM or the like to whatever was asked: that is not the file's or the peer's. */

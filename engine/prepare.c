@@ -18,9 +18,9 @@ typedef int step_fn(struct sluice_ctx *c);
 
 static void answered(struct sluice_ctx *c, int64_t error);
 
-static int failed(struct sluice_ctx *c, const char *operation, const char *what, int64_t error)
+static int failed(struct sluice_ctx *c, const char *operation, const char *what, const char *name, int64_t error)
 {
-        sluice_ctx_note(c, operation, "%s: %s", what, strerror((int)-error));
+        sluice_ctx_note(c, operation, "%s %s: %s", what, name, strerror((int)-error));
         return (int)error;
 }
 
@@ -40,7 +40,7 @@ static int make_environment(struct sluice_ctx *c)
         r = r < 0 ? r : environ_apply(&p->environ, all->env, all->env_nr);
         r = r < 0 ? r : o ? environ_apply(&p->environ, o->changes, o->changes_nr) : 0;
         if (r < 0)
-                return failed(c, "environment", "environment", r);
+                return failed(c, "environment", "a change of the", "environment", r);
         p->env = p->environ.v;
         return 1;
 }
@@ -56,7 +56,7 @@ static void directory_opened(struct sluice_ctx *c, void *self, int64_t fd)
 {
         (void)self;
         if (fd < 0)
-                failed(c, "chdir", directory_of(c), fd);
+                failed(c, "chdir", "directory", directory_of(c), fd);
         c->child.prep.directory = (int)fd;
         answered(c, fd);
 }
@@ -127,7 +127,7 @@ static void stderr_opened(struct sluice_ctx *c, void *self, int64_t fd)
 {
         (void)self;
         if (fd < 0)
-                failed(c, "stderr", c->child.prep.options->stderr_path, fd);
+                failed(c, "stderr", "stderr to", c->child.prep.options->stderr_path, fd);
         c->child.prep.stderr_file = (int)fd;
         answered(c, fd);
 }
@@ -151,7 +151,7 @@ static void ids_found(struct sluice_ctx *c, void *self, int64_t result)
         if (result == -ENOENT)
                 sluice_ctx_note(c, "user", group ? "no group '%s'" : "no user '%s'", group ? o->group : o->user);
         else if (result < 0)
-                failed(c, "user", o->user ? o->user : o->group, result);
+                failed(c, "user", "user", o->user ? o->user : o->group, result);
         answered(c, result);
 }
 
@@ -173,7 +173,7 @@ static void cgroup_opened(struct sluice_ctx *c, void *self, int64_t fd)
 {
         (void)self;
         if (fd < 0)
-                failed(c, "cgroup", c->child.prep.options->cgroup, fd);
+                failed(c, "cgroup", "cgroup", c->child.prep.options->cgroup, fd);
         c->child.prep.cgroup = (int)fd;
         answered(c, fd);
 }

@@ -14,6 +14,17 @@ static void explain_text(const struct sluice_pipeline *p, int link, char *buf, s
         *ret_why = colon ? colon + 2 : buf;
 }
 
+/* Which means held the commands together, and whether they left anything behind. */
+void report_processes(FILE *out, const struct sluice_pipeline *p)
+{
+        struct sluice_usage u = { .size = sizeof(u) };
+
+        if (sluice_pipeline_usage(p, &u) < 0 || u.contain == SLUICE_CONTAIN_NONE)
+                return;
+        fprintf(out, "PROCESSES  contained by: %s%s%s\n", sluice_contain_name(u.contain), u.guard ? ", with a guard" : "",
+                u.strays ? "; what they left behind was ended" : "");
+}
+
 void report_links(FILE *out, const struct sluice_pipeline *p)
 {
         int width = 4, n = sluice_pipeline_links(p), from, to;

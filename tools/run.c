@@ -198,6 +198,7 @@ static int run_pipeline(struct sluice_pipeline *p, const struct run_options *o)
         if (o->verbose) {
                 report_stages(stderr, p);
                 report_links(stderr, p);
+                report_processes(stderr, p);
         }
         if (o->json)
                 report_json(where.uses_stdout ? stderr : stdout, p, status);

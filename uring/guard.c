@@ -420,9 +420,9 @@ static int exchange(struct guard *g, struct spawn *s, const struct packed *p, in
         return r;
 }
 
-int guard_confirm(struct guard *g, uint64_t run, int *ret_stage, int *ret_error, enum spawn_step *ret_failed)
+int guard_confirm(struct guard *g, uint64_t batch, int *ret_member, int *ret_error, enum spawn_step *ret_failed)
 {
-        const struct guard_request q = { .kind = GUARD_CONFIRM, .id = run };
+        const struct guard_request q = { .kind = GUARD_CONFIRM, .id = batch };
         struct guard_reply reply;
         int r, nothing;
 
@@ -433,7 +433,7 @@ int guard_confirm(struct guard *g, uint64_t run, int *ret_stage, int *ret_error,
         pthread_mutex_unlock(&g->lock);
         if (r < 0 || reply.error == 0)
                 return r;
-        *ret_stage = (int)(reply.id & ((1u << GUARD_STAGE_BITS) - 1));
+        *ret_member = (int)(reply.id & ((1u << GUARD_MEMBER_BITS) - 1));
         *ret_error = reply.error;
         *ret_failed = (enum spawn_step)reply.failed;
         return 1;
@@ -442,7 +442,7 @@ int guard_confirm(struct guard *g, uint64_t run, int *ret_stage, int *ret_error,
 /* One that is not to be confirmed with others is confirmed here. */
 static int confirm_now(struct guard *g, struct spawn *s)
 {
-        int stage, error, r = s->async ? 0 : guard_confirm(g, s->id >> GUARD_STAGE_BITS, &stage, &error, &s->failed);
+        int member, error, r = s->async ? 0 : guard_confirm(g, s->id >> GUARD_MEMBER_BITS, &member, &error, &s->failed);
 
         if (r <= 0)
                 return r;

@@ -19,13 +19,13 @@ struct guard;
 int guard_new(struct guard **ret, bool pidns);
 /* It leaves; what it still has below it is left alone (PID namespace: killed). Waits for its end. NULL is allowed. */
 void guard_free(struct guard *g);
-/* As spawn_direct(), by the guard; s->id is the run's and the stage's. -EPIPE with SPAWN_GUARD: it is gone. Any thread.
+/* As spawn_direct(), by the guard; s->id is the batch's and the member's (guard_wire.h). -EPIPE with SPAWN_GUARD: it is gone. Any thread.
  * With s->async nothing is waited for: s->pid, pidfd and error are known after guard_confirm(), and *s must stay. One
  * thread. */
 int guard_spawn(struct guard *g, struct spawn *s);
-/* What came of the commands that were begun for a run. 0: all run. 1: *ret_stage has failed, with *ret_error at
+/* What came of the commands of a batch that were begun. 0: all run. 1: *ret_member has failed, with *ret_error at
  * *ret_failed; ask again for the next. -EPIPE. */
-int guard_confirm(struct guard *g, uint64_t run, int *ret_stage, int *ret_error, enum spawn_step *ret_failed);
+int guard_confirm(struct guard *g, uint64_t batch, int *ret_member, int *ret_error, enum spawn_step *ret_failed);
 /* Tells it something that is not answered: SIGNAL, KILL, TELL, REAP, FORGET. -EPIPE: it is gone. */
 int guard_tell(struct guard *g, enum guard_kind kind, uint64_t id, int signal);
 /* A cgroup leaf, by its and its parent's fd and its name, that is to end with us. */

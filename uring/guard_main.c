@@ -522,7 +522,7 @@ static void find_group(struct spawn *s, uint64_t id)
         if (s->group_mode != SPAWN_GROUP_JOIN || s->group)
                 return;
         for (uint32_t i = 0; i < children_nr; i++)
-                if (children[i].leader && children[i].id >> GUARD_STAGE_BITS == id >> GUARD_STAGE_BITS)
+                if (children[i].leader && children[i].id >> GUARD_MEMBER_BITS == id >> GUARD_MEMBER_BITS)
                         s->group = children[i].pid;
 }
 
@@ -570,7 +570,7 @@ static void confirm(const struct guard_request *q)
                 struct child *c = &children[i];
                 int error;
 
-                if (c->id >> GUARD_STAGE_BITS != q->id || !c->spawning)
+                if (c->id >> GUARD_MEMBER_BITS != q->id || !c->spawning)
                         continue;
                 error = spawn_wait(&c->spawning->spec, c->spawning->room);
                 if (error == 0)

@@ -25,7 +25,7 @@ enum {
 
 enum guard_kind {
         GUARD_SPAWN,   /* one command: begun. Replied to, with its pidfd */
-        GUARD_CONFIRM, /* what came of those that were begun for run `id`. Replied to, with one that failed */
+        GUARD_CONFIRM, /* what came of those that were begun for batch `id`. Replied to, with one that failed */
         GUARD_SIGNAL,  /* `signal` to everything below the guard */
         GUARD_KILL,    /* SIGKILL to everything below it, again and again until nothing is left; then EMPTY */
         GUARD_TELL,    /* EMPTY as soon as nothing is below the guard */
@@ -58,8 +58,8 @@ struct guard_reply {
         int32_t pid;
 };
 
-/* An id is a run's and, below that, a stage's. */
-enum { GUARD_STAGE_BITS = 16 };
+/* An id is a batch's (what is begun and confirmed together) and, below that, a member's. */
+enum { GUARD_MEMBER_BITS = 16 };
 
 enum guard_event_kind { GUARD_EXITED, GUARD_STOPPED, GUARD_CONTINUED, GUARD_EMPTY };
 

@@ -15,7 +15,7 @@ enum { SPAWN_EXTRA_MAX = 32, SPAWN_RLIMITS_MAX = 16, SPAWN_GROUPS_MAX = 256 };
 enum spawn_group {
         SPAWN_GROUP_KEEP, /* stays in the caller's process group */
         SPAWN_GROUP_NEW,  /* leads a new one */
-        SPAWN_GROUP_JOIN, /* joins `group`; by a guard, and 0: that of the first of its run that leads one */
+        SPAWN_GROUP_JOIN, /* joins `group`; by a guard, and 0: that of the first of its batch that leads one */
 };
 
 /* Which step failed; spawn_step_name() has the word. */
