@@ -398,7 +398,7 @@ static void collect(struct guard *g)
 static int exchange(struct guard *g, struct spawn *s, const struct packed *p, int directory)
 {
         const struct guard_request q = { .kind = GUARD_SPAWN, .bytes = (uint32_t)p->bytes, .id = s->id };
-        int fds[GUARD_FDS_MAX], pidfd, r;
+        int fds[GUARD_FDS_MAX], pidfd = -1, r;
         struct guard_reply reply = { 0 };
 
         pthread_mutex_lock(&g->lock);
