@@ -20,9 +20,10 @@ static struct backend *backend_of(const struct run *r)
         return r->loop->backend;
 }
 
+/* A stage that is handed fds and ends with a status: a process, or a thread of ours. */
 bool is_command(const struct sluice_ctx *c)
 {
-        return c->def->ops->command != NULL;
+        return c->def->ops->command || c->def->ops->run;
 }
 
 /* ---- start ---- */
@@ -50,7 +51,7 @@ static void drop_lent_copies(struct sluice_ctx *c)
 
                 if (l->mode != SLUICE_LINK_DIRECT || (!reads && l->plan->from != c->index))
                         continue;
-                fd = lender->def->ops->fd(lender, lender->self, reads ? SLUICE_OUTPUT : SLUICE_INPUT);
+                fd = stage_fd(lender, reads ? SLUICE_OUTPUT : SLUICE_INPUT, l->plan->branch);
                 if ((reads ? l->words.out_kind : l->words.in_kind) == SLUICE_KIND_PIPE)
                         ctx_forget_fd(lender, fd);
         }
@@ -137,6 +138,21 @@ static int make_watches(struct sluice_ctx *c)
                 return -ENOMEM;
         c->child.spawn_op = op_new(b, OP_SPAWN, child_spawned, c);
         return c->child.spawn_op ? 0 : -ENOMEM;
+}
+
+/* It runs as soon as it is started: there is no exec that could fail. */
+static int start_on_thread(struct sluice_ctx *c)
+{
+        int e = thread_start(c);
+
+        if (e < 0)
+                return e;
+        let_go_of_fds(c);
+        drop_lent_copies(c);
+        c->child.state = CHILD_RUNNING;
+        c->child.started_ns = backend_now_ns(backend_of(c->run));
+        event_send(c->run, &(struct sluice_event){ .kind = SLUICE_EVENT_START, .stage = c->index });
+        return 0;
 }
 
 static int child_start(struct sluice_ctx *c)
@@ -292,6 +308,7 @@ static void confirm_starts(struct run *r)
 
 void child_spawn_next(struct run *r)
 {
+        struct sluice_ctx *c;
         int e;
 
         while (r->next_spawn < r->plan->stages_nr && !is_command(&r->stages[r->next_spawn]))
@@ -300,12 +317,14 @@ void child_spawn_next(struct run *r)
                 confirm_starts(r);
                 return;
         }
-        e = child_start(&r->stages[r->next_spawn]);
+        c = &r->stages[r->next_spawn++];
+        e = is_thread(c) ? start_on_thread(c) : child_start(c);
         if (e < 0) {
-                spawn_fail(&r->stages[r->next_spawn], e, "start");
+                spawn_fail(c, e, "start");
                 confirm_starts(r);
+        } else if (is_thread(c)) {
+                child_spawn_next(r);
         }
-        r->next_spawn++;
 }
 
 static void child_spawned(struct op *op)
@@ -354,6 +373,8 @@ static bool reader_holds(const struct run *r, const struct sluice_ctx *c)
         if (c->def->out_link < 0 || r->links[c->def->out_link].mode != SLUICE_LINK_PIPE)
                 return false;
         l = &r->links[c->def->out_link];
+        if (is_thread(c) || is_thread(&r->stages[l->plan->to]))
+                return false;
         reader = &r->stages[l->plan->to].child;
         if (reader->state < CHILD_RUNNING)
                 return !r->stopping; /* it has not started yet: the end is still ours */

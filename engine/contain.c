@@ -166,6 +166,8 @@ static void guard_died(struct loop_guard *g)
                 for (size_t i = 0; i < r->plan->stages_nr; i++)
                         if (r->stages[i].child.state == CHILD_RUNNING && r->stages[i].child.by_guard)
                                 child_watch(&r->stages[i]);
+                if (r->group > 0) /* what they left in their group, which PDEATHSIG does not reach */
+                        g->loop->backend->ops->kill_group(g->loop->backend, r->group, SIGKILL);
                 run_fail(r, failure_new(r, FAILURE_ENGINE, -1, -1, -EPIPE, "guard",
                                         "the guard of the commands has gone (was it killed?)"));
         }
@@ -318,13 +320,20 @@ static bool wants_memory_cgroups(const struct run *r)
         return false;
 }
 
-/* With the controller delegated, no process may be in the leaf itself: every command gets a cgroup below it. */
+/* To tell whose memory it is, every command gets a cgroup below the leaf: what descends from it stays in it. With the memory
+ * controller delegated the kernel counts, and no process may be in the leaf itself; without it, we sum up its members. */
 static void split_leaf(struct run *r)
 {
         struct contain *c = &r->contain;
 
-        if (c->kind == SLUICE_CONTAIN_CGROUP && wants_memory_cgroups(r) && cgroup_has_memory(&c->leaf))
-                c->split = cgroup_delegate_memory(&c->leaf) == 0;
+        if (c->decided)
+                return;
+        c->decided = true;
+        if (c->kind != SLUICE_CONTAIN_CGROUP || !wants_memory_cgroups(r))
+                return;
+        c->split = true;
+        if (cgroup_has_memory(&c->leaf))
+                cgroup_delegate_memory(&c->leaf);
 }
 
 int contain_begin(struct run *r)
@@ -346,8 +355,6 @@ int contain_begin(struct run *r)
                 else if (guard)
                         e = take_guard(r, false, false);
         }
-        if (e == 0)
-                split_leaf(r);
         return e;
 }
 
@@ -357,6 +364,7 @@ int contain_spawn(struct sluice_ctx *c, struct spawn *s)
         char name[CGROUP_NAME_BYTES];
         int e;
 
+        split_leaf(c->run); /* by now every command's options are known */
         s->guard = k->guard ? k->guard->guard : NULL;
         s->id = k->id << STAGE_BITS | (uint64_t)c->index;
         s->cgroup = c->child.prep.cgroup;
@@ -540,6 +548,16 @@ void contain_fini(struct run *r)
                 drop_guard(g);
 }
 
+pid_t contain_tree_root(const struct sluice_ctx *c)
+{
+        const struct run *r = c->run;
+        unsigned commands = 0;
+
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                commands += is_command(&r->stages[i]) && !is_thread(&r->stages[i]);
+        return commands == 1 && r->contain.kind == SLUICE_CONTAIN_GUARD ? guard_pid(r->contain.guard->guard) : c->child.pid;
+}
+
 /* ---- what a machine allows ---- */
 
 enum sluice_contain contain_probe(char *ret_why, size_t cap)
@@ -550,6 +568,7 @@ enum sluice_contain contain_probe(char *ret_why, size_t cap)
         struct guard *guard;
 
         if (e == 0) {
+                cgroup_sweep(path, "sluice"); /* what others left that were killed without a guard */
                 snprintf(name, sizeof(name), "sluice-%d-probe", (int)getpid());
                 e = cgroup_make(&g, path, name);
         }

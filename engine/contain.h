@@ -21,7 +21,8 @@ enum { CONTAIN_SEEN_MAX = 256 };
 struct contain {
         enum sluice_contain kind; /* in use; AUTO: nothing was started yet */
         struct cgroup leaf;
-        bool split; /* every command has a cgroup of its own below the leaf: the memory controller is there */
+        bool decided;
+        bool split; /* every command has a cgroup of its own below the leaf: memory is watched */
         struct loop_guard *guard;
         struct list node; /* in the guard's runs */
         uint64_t id;
@@ -53,6 +54,9 @@ bool contain_is_quiet(const struct run *r);
 void contain_fini(struct run *r);
 /* The commands are reached by contain_signal(): no need to signal each. */
 bool contain_reaches(const struct sluice_ctx *c);
+
+/* Below which process all is found that descends from a command: below the guard, when it has that command alone. */
+pid_t contain_tree_root(const struct sluice_ctx *c);
 
 /* Guards of a loop. */
 void guards_fini(struct sluice_loop *l);

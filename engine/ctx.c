@@ -16,6 +16,8 @@
 #include "check.h"
 #include "run.h"
 
+#define SLEEP_MS_MAX (INT64_C(1000) * 86400 * 365 * 100) /* a century: longer would overflow the clock */
+
 struct call {
         struct list node;
         struct sluice_ctx *ctx;
@@ -290,6 +292,9 @@ void ctx_fini(struct sluice_ctx *c)
         if (c->addresses)
                 freeaddrinfo(c->addresses);
         c->addresses = NULL;
+        if (c->pipe_bytes)
+                pipe_release_budget(c->pipe_bytes);
+        c->pipe_bytes = 0;
 }
 
 /* ---- the calls ---- */
@@ -474,6 +479,20 @@ int sluice_ctx_accept(struct sluice_ctx *c, int fd, int64_t timeout_ms, sluice_t
         return op ? call_start(c, op, timeout_ms, then) : -ENOMEM;
 }
 
+int sluice_ctx_sleep(struct sluice_ctx *c, int64_t timeout_ms, sluice_then_fn *then)
+{
+        struct op *op = call_op(c, OP_TIMER, -1);
+
+        if (!op)
+                return -ENOMEM;
+        if (timeout_ms < 0)
+                timeout_ms = 0;
+        if (timeout_ms > SLEEP_MS_MAX)
+                timeout_ms = SLEEP_MS_MAX;
+        op->timer.at_ns = backend_now_ns(backend_of(c)) + (uint64_t)timeout_ms * 1000000u;
+        return call_start(c, op, 0, then);
+}
+
 int sluice_ctx_wait(struct sluice_ctx *c, int fd, unsigned events, int64_t timeout_ms, sluice_then_fn *then)
 {
         struct op *op = call_op(c, OP_POLL, fd);
@@ -598,6 +617,81 @@ int sluice_ctx_kind(struct sluice_ctx *c, int fd)
         default:
                 return SLUICE_KIND_OTHER;
         }
+}
+
+/* ---- pipes of a stage's own ---- */
+
+unsigned sluice_ctx_outputs(const struct sluice_ctx *c)
+{
+        return c->def->outputs;
+}
+
+static int keep_slot(struct sluice_ctx *c, struct slot *s)
+{
+        struct ctx_fd *f = calloc(1, sizeof(*f));
+
+        if (!f) {
+                slot_unref(s);
+                return -ENOMEM;
+        }
+        f->slot = s;
+        list_push(&c->fds, &f->node);
+        return 0;
+}
+
+int sluice_ctx_pipe(struct sluice_ctx *c, int ret[2])
+{
+        struct slot *rd, *wr;
+        size_t granted = 0;
+        int r = pipe_for_process(backend_of(c), &rd, &wr, &granted), w;
+
+        if (r < 0)
+                return r;
+        c->pipe_bytes += granted;
+        ret[0] = rd->fd;
+        ret[1] = wr->fd;
+        r = keep_slot(c, rd);
+        w = keep_slot(c, wr);
+        return r < 0 ? r : w;
+}
+
+int sluice_ctx_nonblock(struct sluice_ctx *c, int fd)
+{
+        struct backend *b = backend_of(c);
+
+        return b->ops->set_nonblock(b, fd, true);
+}
+
+ssize_t sluice_ctx_try_tee(struct sluice_ctx *c, int from, int to, size_t bytes)
+{
+        struct slot *in = ctx_slot(c, from), *out = ctx_slot(c, to);
+        struct backend *b = backend_of(c);
+
+        return in && out ? b->ops->try_tee(b, in, out, bytes) : -EBADF;
+}
+
+ssize_t sluice_ctx_try_splice(struct sluice_ctx *c, int from, int to, size_t bytes)
+{
+        struct slot *in = ctx_slot(c, from), *out = ctx_slot(c, to);
+        struct backend *b = backend_of(c);
+
+        return in && out ? b->ops->try_splice(b, in, -1, out, -1, bytes, false) : -EBADF;
+}
+
+int sluice_ctx_is_ready(struct sluice_ctx *c, int fd, unsigned events)
+{
+        struct slot *s = ctx_slot(c, fd);
+        struct backend *b = backend_of(c);
+
+        return s ? b->ops->ready(b, s, events) : -EBADF;
+}
+
+void sluice_ctx_enough(struct sluice_ctx *c)
+{
+        c->outcome.early = true;
+        if (c->def->in_link >= 0 && c->run->links[c->def->in_link].driven)
+                link_poke_sink(&c->run->links[c->def->in_link].link);
+        run_wake(c->run);
 }
 
 int sluice_ctx_dup(struct sluice_ctx *c, int fd)

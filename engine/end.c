@@ -57,9 +57,13 @@ static void signal_commands(struct run *r, int signal)
         for (size_t i = 0; i < r->plan->stages_nr; i++) {
                 struct sluice_ctx *c = &r->stages[i];
 
-                if (c->child.state == CHILD_RUNNING)
-                        c->child.told_to_end = true;
-                group |= c->child.state == CHILD_RUNNING && !contain_reaches(c);
+                if (c->child.state != CHILD_RUNNING)
+                        continue;
+                c->child.told_to_end = true;
+                if (is_thread(c))
+                        thread_cancel(c);
+                else
+                        group |= !contain_reaches(c);
         }
         if (r->group > 0 && group) {
                 b->ops->kill_group(b, r->group, signal);
@@ -68,7 +72,7 @@ static void signal_commands(struct run *r, int signal)
         for (size_t i = 0; i < r->plan->stages_nr; i++) {
                 struct child *ch = &r->stages[i].child;
 
-                if (ch->state != CHILD_RUNNING || contain_reaches(&r->stages[i]))
+                if (ch->state != CHILD_RUNNING || is_thread(&r->stages[i]) || contain_reaches(&r->stages[i]))
                         continue;
                 b->ops->kill_child(b, ch->pidfd->fd, signal);
                 b->ops->kill_child(b, ch->pidfd->fd, SIGCONT);

@@ -27,7 +27,7 @@ struct failure *failure_new(struct run *r, enum failure_class c, int stage, int 
         return f;
 }
 
-void run_fail(struct run *r, struct failure *f)
+void run_note_failure(struct run *r, struct failure *f)
 {
         struct failure **at = &r->failures;
 
@@ -39,6 +39,11 @@ void run_fail(struct run *r, struct failure *f)
         r->failures_nr++;
         if (f && f->stage >= 0 && r->stages[f->stage].outcome.order == 0)
                 r->stages[f->stage].outcome.order = r->failures_nr;
+}
+
+void run_fail(struct run *r, struct failure *f)
+{
+        run_note_failure(r, f);
         if (f && f->class != FAILURE_ENGINE)
                 return;
         r->failed_fast |= (r->plan->opt.flags & SLUICE_FAIL_FAST) != 0;
@@ -51,6 +56,22 @@ static const char *refusal(const struct run *r, int error)
         int refused = r->loop->backend->refused;
 
         return refused < 0 && error == refused ? " (io_uring is refused here; 'sluice doctor' names the cure)" : "";
+}
+
+/* Whether others go on without it: one branch of several that may fail. */
+static bool is_expendable(const struct sluice_ctx *c)
+{
+        const struct run *r = c->run;
+        int link;
+
+        if (r->phase < RUN_MOVING || r->plan->opt.flags & SLUICE_FAIL_FAST)
+                return false;
+        for (int i = c->index; (link = r->stages[i].def->in_link) >= 0;) {
+                i = r->plan->links[link].from;
+                if (r->stages[i].def->ops->output)
+                        return r->stages[i].def->ops->outputs_may_fail;
+        }
+        return false;
 }
 
 /* An end that failed ends the run; one whose failure is to be ignored only itself, if it had begun to move. */
@@ -76,7 +97,12 @@ void stage_fail(struct sluice_ctx *c, int error, const char *operation)
                 run_wake(r);
                 return;
         }
-        run_fail(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s", message));
+        if (is_expendable(c)) {
+                run_note_failure(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s", message));
+                run_wake(r);
+        } else {
+                run_fail(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s", message));
+        }
 }
 
 void failures_free(struct run *r)

@@ -63,7 +63,8 @@ void function_cut_short(struct sluice_ctx *c)
                 return;
         c->output_gone = true;
         c->outcome.ended = c->run->stopping;
-        c->outcome.cut_short = !c->run->stopping && link_inside(&after->link) > 0;
+        /* One that waits with input in hand meant to give it. */
+        c->outcome.cut_short = !c->run->stopping && (link_inside(&after->link) > 0 || (c->function_waits && c->def->in_link >= 0));
         if (c->outcome.ended || c->outcome.cut_short || c->def->in_link < 0 || c->function_waits)
                 finish(c);
         else
@@ -115,9 +116,49 @@ static bool prepare(struct sluice_ctx *c, struct call_bufs *bufs)
         return true;
 }
 
+int sluice_forward(struct sluice_ctx *c, size_t bytes)
+{
+        if (!c->calling || !out_link(c) || bytes == 0 || bytes > c->calling->len)
+                return -EINVAL;
+        if (c->forward_bytes)
+                return -EBUSY;
+        c->forward_bytes = bytes;
+        c->calling->consumed = bytes;
+        return 0;
+}
+
+/* The input's buffer itself goes on: from link to link without a copy. */
+static void forward(struct sluice_ctx *c)
+{
+        uint32_t at;
+        struct buffer *b = link_lend(&in_link(c)->link, &at);
+
+        link_give_memory(&out_link(c)->link, b, at, (uint32_t)c->forward_bytes);
+}
+
+/* What the call has given goes on; nobody to take it is a broken pipe. */
+static bool pass_on(struct sluice_ctx *c, struct call_bufs *bufs)
+{
+        bool produced = bufs->out.len > 0 || c->forward_bytes > 0;
+
+        if (produced && c->output_gone) {
+                buffer_unref(bufs->memory);
+                c->outcome.cut_short = true;
+                finish(c);
+                return false;
+        }
+        if (c->forward_bytes)
+                forward(c);
+        if (bufs->out.len)
+                link_give_memory(&out_link(c)->link, bufs->memory, 0, (uint32_t)bufs->out.len);
+        else
+                buffer_unref(bufs->memory);
+        return true;
+}
+
 static bool account(struct sluice_ctx *c, struct call_bufs *bufs, int r)
 {
-        struct run_link *before = in_link(c), *after = out_link(c);
+        struct run_link *before = in_link(c);
         bool idle = bufs->in.consumed == 0 && bufs->out.len == 0 && !bufs->out.end && r == 0;
 
         if (r == -EAGAIN) {
@@ -125,7 +166,8 @@ static bool account(struct sluice_ctx *c, struct call_bufs *bufs, int r)
                 buffer_unref(bufs->memory);
                 return false;
         }
-        if (r >= 0 && (bufs->in.consumed > bufs->in.len || bufs->out.len > bufs->out.cap))
+        if (r >= 0 && (bufs->in.consumed > bufs->in.len || bufs->out.len > bufs->out.cap || (c->forward_bytes && bufs->out.len) ||
+                       bufs->in.consumed < c->forward_bytes))
                 r = -EPROTO;
         if (r >= 0 && idle && !bufs->in.end) {
                 sluice_ctx_note(c, "process", "it neither consumed nor produced, with bytes and room at hand");
@@ -136,20 +178,12 @@ static bool account(struct sluice_ctx *c, struct call_bufs *bufs, int r)
                 function_fail(c, r);
                 return false;
         }
+        if (!pass_on(c, bufs))
+                return true;
         if (bufs->in.consumed)
                 link_consume(&before->link, (uint32_t)bufs->in.consumed);
-        if (bufs->out.len && c->output_gone) {
-                buffer_unref(bufs->memory);
-                c->outcome.cut_short = true;
-                finish(c);
-                return true;
-        }
-        if (bufs->out.len)
-                link_give_memory(&after->link, bufs->memory, (uint32_t)bufs->out.len);
-        else
-                buffer_unref(bufs->memory);
         /* The end is told until a call produces nothing more. */
-        if (bufs->in.end && bufs->in.consumed == bufs->in.len && bufs->out.len == 0)
+        if (bufs->in.end && bufs->in.consumed == bufs->in.len && bufs->out.len == 0 && c->forward_bytes == 0)
                 c->in_end_told = true;
         if (r > 0 || bufs->out.end || c->in_end_told) {
                 c->outcome.early = r == SLUICE_FINISH_EARLY || (r == SLUICE_END && before && !bufs->in.end);
@@ -165,6 +199,9 @@ bool function_step(struct sluice_ctx *c)
 
         if (c->function_done || c->function_waits || c->run->stopping || c->run->phase != RUN_MOVING || !prepare(c, &bufs))
                 return false;
-        r = c->def->ops->process(c, c->self, in_link(c) ? &bufs.in : NULL, out_link(c) ? &bufs.out : NULL);
+        c->forward_bytes = 0;
+        c->calling = in_link(c) ? &bufs.in : NULL;
+        r = c->def->ops->process(c, c->self, c->calling, out_link(c) ? &bufs.out : NULL);
+        c->calling = NULL;
         return account(c, &bufs, r);
 }

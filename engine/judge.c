@@ -53,19 +53,30 @@ static enum sluice_verdict verdict_of_error(int error)
         return error == -EPIPE ? SLUICE_VERDICT_PIPE : SLUICE_VERDICT_FAILED;
 }
 
+static enum sluice_verdict verdict_of_thread(const struct child *ch)
+{
+        if (ch->thread_result == 0)
+                return SLUICE_VERDICT_OK;
+        if (ch->thread_result > 0)
+                return SLUICE_VERDICT_EARLY;
+        return ch->told_to_end ? SLUICE_VERDICT_ENDED : verdict_of_error(ch->thread_result);
+}
+
 static enum sluice_verdict verdict_of(const struct sluice_ctx *c)
 {
         const struct stage_outcome *o = &c->outcome;
 
+        if (is_thread(c) && c->child.state == CHILD_EXITED)
+                return verdict_of_thread(&c->child);
         if (is_command(c) && c->child.state == CHILD_EXITED)
                 return verdict_of_command(&c->child);
         if (o->error)
                 return verdict_of_error(o->error);
         if (is_command(c))
                 return SLUICE_VERDICT_NONE;
+        if (o->early)
+                return SLUICE_VERDICT_EARLY;
         if (is_function(c)) {
-                if (o->early)
-                        return SLUICE_VERDICT_EARLY;
                 if (o->cut_short)
                         return SLUICE_VERDICT_PIPE;
                 if (c->function_done && !o->ended)
@@ -81,13 +92,13 @@ static enum sluice_verdict verdict_of(const struct sluice_ctx *c)
 static bool matches(const struct sluice_ctx *c, const struct ignore *i)
 {
         const struct child_status *s = &c->child.status;
-        bool exited = is_command(c) && c->child.state == CHILD_EXITED;
+        bool exited = is_command(c) && !is_thread(c) && c->child.state == CHILD_EXITED;
 
         switch (i->what) {
         case SLUICE_IGNORE_ANY:
                 return true;
         case SLUICE_IGNORE_ERRNO:
-                return c->outcome.error == -i->value;
+                return (is_thread(c) ? c->child.thread_result : c->outcome.error) == -i->value;
         case SLUICE_IGNORE_EXIT:
                 return exited && s->known && !s->signal && s->exit_status == i->value;
         case SLUICE_IGNORE_SIGNAL:
@@ -143,7 +154,7 @@ void judge(struct run *r)
                                                    .reader = reader_of(r, c),
                                                    .depth = depth_of(r, c),
                                                    .agent = exited || is_function(c),
-                                                   .exited_0 = exited && c->outcome.verdict == SLUICE_VERDICT_OK,
+                                                   .exited_0 = exited && !is_thread(c) && c->outcome.verdict == SLUICE_VERDICT_OK,
                                                    .held = c->child.reader_held,
                                                    .ignored = c->outcome.ignored,
                                                    .order = c->outcome.order };
@@ -221,7 +232,7 @@ static void examine_lent_ends(struct run *r)
                 struct sluice_ctx *c = &r->stages[i], *sink;
                 int error;
 
-                if (!is_command(c) || c->child.state != CHILD_EXITED || !is_failure(c) || c->child.memory.exceeded)
+                if (!is_command(c) || is_thread(c) || c->child.state != CHILD_EXITED || !is_failure(c) || c->child.memory.exceeded)
                         continue;
                 error = error_of_lent_end(r, c, &sink);
                 if (error == 0)
@@ -291,6 +302,17 @@ static void describe_command(struct sluice_ctx *c)
         snprintf(o->message, sizeof(o->message), "%s: %s%s%s", c->def->name, what, o->why, said);
 }
 
+/* A thread saw its errors itself: exact, also where it wrote a file directly. */
+static void describe_thread(struct sluice_ctx *c)
+{
+        int r = c->child.thread_result;
+
+        if (r >= 0)
+                return;
+        stage_saw(c, r, "run");
+        snprintf(c->outcome.message, sizeof(c->outcome.message), "%s: %s", c->def->name, strerror(-r));
+}
+
 static void describe_function(struct sluice_ctx *c)
 {
         struct stage_outcome *o = &c->outcome;
@@ -310,7 +332,7 @@ static void fail_agent(struct run *r, struct sluice_ctx *c)
         struct failure *f = failure_new(r, o->verdict == SLUICE_VERDICT_PIPE ? FAILURE_PIPE : FAILURE_AGENT, c->index, -1, o->error,
                                         o->operation, "%s", o->message);
 
-        if (f && is_command(c)) {
+        if (f && is_command(c) && !is_thread(c)) {
                 f->stderr_tail = o->tail ? strdup(o->tail) : NULL;
                 f->exit_status = ch->status.known && !ch->status.signal ? ch->status.exit_status : -1;
                 f->signal = ch->status.signal;
@@ -333,7 +355,9 @@ void judge_finally(struct run *r)
         judge(r);
         examine_lent_ends(r);
         for (size_t i = 0; i < r->plan->stages_nr; i++)
-                if (is_command(&r->stages[i]) && r->stages[i].child.state == CHILD_EXITED)
+                if (is_thread(&r->stages[i]) && r->stages[i].child.state == CHILD_EXITED)
+                        describe_thread(&r->stages[i]);
+                else if (is_command(&r->stages[i]) && r->stages[i].child.state == CHILD_EXITED)
                         describe_command(&r->stages[i]);
                 else if (is_function(&r->stages[i]))
                         describe_function(&r->stages[i]);

@@ -577,6 +577,23 @@ static bool step_fill_pipe(struct link *l, struct segment *s)
         return l->fill.state == MOVER_IDLE && !l->vessel_full;
 }
 
+/* A function may have passed the buffer on (sluice_forward()): it is read by others now. */
+static bool own_buffer(struct link *l)
+{
+        struct buffer *fresh;
+
+        if (l->buffer->pin.refs == 1)
+                return true;
+        fresh = buffer_get(&l->loop->buffers);
+        if (!fresh) {
+                fail(l, LINK_SOURCE, -ENOMEM, "buffer");
+                return false;
+        }
+        buffer_unref(l->buffer);
+        l->buffer = fresh;
+        return true;
+}
+
 /* Into the buffer: what a pipe still holds from before comes first, then the source. */
 static bool step_fill_buffer(struct link *l, struct segment *s)
 {
@@ -589,8 +606,10 @@ static bool step_fill_buffer(struct link *l, struct segment *s)
                           .mem = &l->buffer->pin,
                           .async = foreign(l) };
 
-        if (l->buffer_bytes > 0 || l->drain.state != MOVER_IDLE)
+        if (l->buffer_bytes > 0 || l->drain.state != MOVER_IDLE || !own_buffer(l))
                 return false;
+        m.data = l->buffer->data;
+        m.mem = &l->buffer->pin;
         l->buffer_at = 0;
         submit_move(l, true, &m);
         return false;
@@ -833,9 +852,19 @@ void link_consume(struct link *l, uint32_t bytes)
                 loop_ready(l->loop, l);
 }
 
-void link_give_memory(struct link *l, struct buffer *b, uint32_t bytes)
+struct buffer *link_lend(struct link *l, uint32_t *ret_at)
 {
-        bool added = segments_add(&l->segments, (struct segment){ .kind = SEGMENT_MEM, .buffer = b, .length = bytes });
+        struct segment *s = handed_over(l);
+        struct buffer *b = s ? s->buffer : l->buffer;
+
+        *ret_at = s ? s->at : l->buffer_at;
+        pin_ref(&b->pin);
+        return b;
+}
+
+void link_give_memory(struct link *l, struct buffer *b, uint32_t at, uint32_t bytes)
+{
+        bool added = segments_add(&l->segments, (struct segment){ .kind = SEGMENT_MEM, .buffer = b, .at = at, .length = bytes });
 
         ASSERT(added);
         l->counts.taken += bytes;

@@ -118,7 +118,9 @@ void link_abandon(struct link *l);
 uint32_t link_peek(struct link *l, uint8_t **ret);
 void link_consume(struct link *l, uint32_t bytes);
 /* A function's output: takes the reference over. Look at segments_full() first. */
-void link_give_memory(struct link *l, struct buffer *b, uint32_t bytes);
+void link_give_memory(struct link *l, struct buffer *b, uint32_t at, uint32_t bytes);
+/* The buffer that link_peek() shows, with a reference for whoever passes it on, and where in it. */
+struct buffer *link_lend(struct link *l, uint32_t *ret_at);
 void link_give_end(struct link *l);
 uint64_t link_inside(const struct link *l);
 /* Asserts the laws. */

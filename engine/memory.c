@@ -1,7 +1,7 @@
 /* engine/memory.c: how much memory a command uses with all that descends from it, and an end to it beyond its limit.
  *
  * Where the memory controller is there, the kernel does both (memory.max, memory.peak) in a cgroup of the command's own.
- * Else one timer per loop samples RssAnon over the trees of all watched commands (never a thread for each), soon after a
+ * Else one timer per loop samples RssAnon over the members of that cgroup, or over the trees of all watched commands (never a thread for each), soon after a
  * start and then every SAMPLE_MS; at a command's end what it leaves is sampled once more, and for one too short to have
  * been sampled its rusage counts (an estimate: shared pages are in it). Beyond the limit the tree is killed at once, as
  * the kernel would: a process that eats memory is not asked first. Called by child.c, contain.c and run.c. */
@@ -41,8 +41,10 @@ static void kill_tree(struct sluice_ctx *c)
         struct backend *b = c->run->loop->backend;
         pid_t below[TREE_MAX];
 
+        if (c->child.memory.cgroup.fd >= 0 && cgroup_kill(&c->child.memory.cgroup) == 0)
+                return;
         for (int i = 0; i < 3; i++) {
-                size_t nr = tree_walk(c->child.pid, below, TREE_MAX);
+                size_t nr = tree_walk(contain_tree_root(c), below, TREE_MAX);
 
                 for (size_t k = 0; k < nr; k++)
                         kill(below[k], SIGKILL);
@@ -82,6 +84,25 @@ static void take_sample(struct sluice_ctx *c, uint64_t bytes)
 
 /* ---- sampling ---- */
 
+static void add_member(void *arg, pid_t pid)
+{
+        uint64_t bytes;
+
+        if (usage_rss_anon(pid, &bytes) == 0)
+                *(uint64_t *)arg += bytes;
+}
+
+/* Its cgroup knows all of them; else what descends visibly from it counts. */
+static uint64_t tree_bytes(const struct sluice_ctx *c)
+{
+        uint64_t sum = 0;
+
+        if (c->child.memory.cgroup.fd < 0)
+                return usage_tree_rss_anon(contain_tree_root(c));
+        cgroup_each(&c->child.memory.cgroup, add_member, &sum);
+        return sum;
+}
+
 static void arm(struct sluice_loop *l, int64_t after_ms);
 
 static void sample_all(struct op *op)
@@ -96,7 +117,7 @@ static void sample_all(struct op *op)
                 struct sluice_ctx *c = ctx_of(container_of(n, struct watched, node));
 
                 next = n->next; /* an event may end that command's run, but never before this turn is over */
-                take_sample(c, usage_tree_rss_anon(c->child.pid));
+                take_sample(c, tree_bytes(c));
         }
         if (!list_empty(&l->memory_watched))
                 arm(l, SAMPLE_MS);
@@ -134,7 +155,8 @@ int memory_begin(struct sluice_ctx *c)
         if (!w->on)
                 return 0;
         w->limit_bytes = options_of(c)->memory_bytes;
-        if (w->cgroup.fd >= 0 && w->limit_bytes)
+        w->by_kernel = w->cgroup.fd >= 0 && cgroup_has_memory(&w->cgroup);
+        if (w->by_kernel && w->limit_bytes)
                 return cgroup_limit_memory(&w->cgroup, w->limit_bytes);
         return 0;
 }
@@ -144,7 +166,7 @@ void memory_started(struct sluice_ctx *c)
         struct watched *w = &c->child.memory;
         struct sluice_loop *l = c->run->loop;
 
-        if (!w->on || w->cgroup.fd >= 0)
+        if (!w->on || w->by_kernel)
                 return;
         list_push(&l->memory_watched, &w->node);
         disarm(l);
@@ -157,7 +179,7 @@ void memory_stop(struct sluice_ctx *c)
         struct watched *w = &c->child.memory;
         struct sluice_loop *l = c->run->loop;
 
-        if (!w->on || w->cgroup.fd >= 0 || c->child.state == CHILD_NONE)
+        if (!w->on || w->by_kernel || c->child.state == CHILD_NONE)
                 return;
         list_unlink(&w->node);
         if (list_empty(&l->memory_watched))
@@ -178,7 +200,7 @@ void memory_finish(struct sluice_ctx *c)
         if (!w->on)
                 return;
         w->on = false;
-        if (w->cgroup.fd >= 0) {
+        if (w->by_kernel) {
                 w->exact = cgroup_memory_peak(&w->cgroup, &w->peak_bytes) == 0;
                 w->samples = w->exact;
                 if (w->limit_bytes && cgroup_memory_kills(&w->cgroup) > 0)

@@ -136,9 +136,10 @@ int plan_add_link(struct sluice_plan *p, int from, int to)
         if (!links)
                 return -ENOMEM;
         p->links = links;
-        links[p->links_nr] = (struct link_plan){ .from = from, .to = to };
+        links[p->links_nr] = (struct link_plan){ .from = from, .to = to, .branch = p->stages[from].outputs++ };
         p->stages[to].in_link = (int)p->links_nr;
-        p->stages[from].out_link = (int)p->links_nr;
+        if (p->stages[from].out_link < 0)
+                p->stages[from].out_link = (int)p->links_nr;
         return (int)p->links_nr++;
 }
 
@@ -147,7 +148,9 @@ void plan_drop_links(struct sluice_plan *p, size_t nr)
         while (nr-- > 0) {
                 const struct link_plan *l = &p->links[--p->links_nr];
 
-                p->stages[l->from].out_link = p->stages[l->to].in_link = -1;
+                p->stages[l->to].in_link = -1;
+                if (--p->stages[l->from].outputs == 0)
+                        p->stages[l->from].out_link = -1;
         }
 }
 
@@ -206,26 +209,11 @@ static bool is_upstream_of(const struct sluice_plan *p, int upstream, int stage)
         return true;
 }
 
-static unsigned outputs_of(const struct sluice_plan *p, int stage)
-{
-        unsigned n = 0;
-
-        for (size_t i = 0; i < p->links_nr; i++)
-                n += p->links[i].from == stage;
-        return n;
-}
-
-/* What later releases build is known to negotiate() already; it is refused here, by name. */
-static const char *not_yet(unsigned outputs)
-{
-        return outputs > 1 ? "one output with several inputs (tee) is not part of this release" : NULL;
-}
-
 static int build_link(struct sluice_plan *p, struct link_plan *l, int *ret_stage, char *text, size_t cap)
 {
         const struct stage_def *from = &p->stages[l->from], *to = &p->stages[l->to];
         struct sluice_side out, in;
-        const char *missing;
+        bool too_many = from->outputs > 1 && !from->ops->output;
         int r;
 
         *ret_stage = l->from;
@@ -238,9 +226,10 @@ static int build_link(struct sluice_plan *p, struct link_plan *l, int *ret_stage
                 return r;
         l->mode = negotiate(out.io, in.io);
         l->words = (struct link_words){ l->mode, out.kind, in.kind, out.io, in.io, out.note, in.note };
-        missing = not_yet(outputs_of(p, l->from));
-        if (missing || l->mode == SLUICE_LINK_NONE) {
-                snprintf(text, cap, "%s", missing ? missing : "it and its neighbour have no way in common");
+        if (too_many || l->mode == SLUICE_LINK_NONE) {
+                snprintf(text, cap, "%s",
+                         too_many ? "what it reads from has several readers: put a tee between"
+                                  : "it and its neighbour have no way in common");
                 return -ENOTSUP;
         }
         if ((p->opt.flags & SLUICE_FORBID_COPY) && l->mode == SLUICE_LINK_CROSS) {
@@ -254,7 +243,7 @@ int plan_build(struct sluice_plan *p, int *ret_stage, char *text, size_t cap)
 {
         *ret_stage = -1;
         for (size_t i = 0; i < p->stages_nr; i++)
-                if (p->stages[i].in_link < 0 && p->stages[i].out_link < 0 && !p->stages[i].ops->command) {
+                if (p->stages[i].in_link < 0 && p->stages[i].out_link < 0 && !p->stages[i].ops->command && !p->stages[i].ops->run) {
                         *ret_stage = (int)i;
                         snprintf(text, cap, "is linked to nothing: only a command can stand alone");
                         return -EINVAL;

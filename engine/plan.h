@@ -13,11 +13,13 @@ struct stage_def {
         const struct sluice_stage_ops *ops;
         void *config;
         char *name;
-        int in_link, out_link; /* -1: none */
+        int in_link, out_link; /* -1: none; with several outputs the first */
+        unsigned outputs;
 };
 
 struct link_plan {
         int from, to;
+        unsigned branch; /* which of from's outputs */
         enum sluice_link_mode mode;
         struct link_words words;
 };

@@ -5,7 +5,7 @@
  *   a broken pipe, the one nearest to the sink                                 an effect, unless nothing else is known
  *
  * A broken pipe is excused when its reader had enough: said so (EARLY), exited 0 where the policy takes that for enough,
- * is itself excused, or failed (then that is the error). */
+ * or is itself excused; and when its reader is an end of the engine's that failed (then that is the error). */
 #ifndef SLUICE_ENGINE_RANK_H
 #define SLUICE_ENGINE_RANK_H
 

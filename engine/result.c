@@ -1,9 +1,30 @@
-/* engine/result.c: what became of each stage, for hosts. Reads what judge.c and child.c have left; changes nothing but
+/* engine/result.c: what became of each stage, for hosts, and what it has to say itself. Reads what judge.c and child.c have left; changes nothing but
  * the verdicts, which it has judged anew while a run lasts. */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "check.h"
 #include "pipeline.h"
+
+int sluice_ctx_report(struct sluice_ctx *c, const char *name, const char *value)
+{
+        char *copy = strdup(value);
+        int i = 0;
+
+        if (!copy)
+                return -ENOMEM;
+        while (i < SLUICE_REPORTS_MAX && c->reports[i].name && strcmp(c->reports[i].name, name) != 0)
+                i++;
+        if (i == SLUICE_REPORTS_MAX) {
+                free(copy);
+                return -ENOSPC;
+        }
+        free(c->reports[i].value);
+        c->reports[i].name = name;
+        c->reports[i].value = copy;
+        return 0;
+}
 
 const char *sluice_verdict_name(enum sluice_verdict verdict)
 {
@@ -54,7 +75,7 @@ int sluice_pipeline_stage_result(const struct sluice_pipeline *p, int stage, str
                 .size = sizeof(*ret),
                 .verdict = c->outcome.verdict,
                 .pid = c->child.pid,
-                .known = is_command(c) && c->child.state == CHILD_EXITED && s->known,
+                .known = is_command(c) && !is_thread(c) && c->child.state == CHILD_EXITED && s->known,
                 .exit_status = -1,
                 .error = c->outcome.error,
                 .last_error = c->outcome.last_error,
@@ -69,6 +90,10 @@ int sluice_pipeline_stage_result(const struct sluice_pipeline *p, int stage, str
                 .message = c->outcome.message,
                 .stderr_tail = c->outcome.tail ? c->outcome.tail : "",
         };
+        for (int i = 0; i < SLUICE_REPORTS_MAX; i++) {
+                ret->reports[i].name = c->reports[i].name;
+                ret->reports[i].value = c->reports[i].value;
+        }
         if (ret->known) {
                 ret->exit_status = s->signal ? -1 : s->exit_status;
                 ret->signal = s->signal;

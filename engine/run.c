@@ -114,7 +114,7 @@ static void stage_commit(struct sluice_ctx *c)
         int e;
 
         c->state = STAGE_COMMITTING;
-        if (is_command(c) && prepared_commit(c) == -EINPROGRESS)
+        if (is_command(c) && !is_thread(c) && prepared_commit(c) == -EINPROGRESS)
                 return;
         e = c->def->ops->commit ? c->def->ops->commit(c, c->self) : 0;
         if (e != -EINPROGRESS)
@@ -126,7 +126,7 @@ static bool was_given_away(const struct sluice_ctx *c)
 {
         const struct run_link *l = &c->run->links[c->def->in_link];
 
-        return l->mode == SLUICE_LINK_DIRECT && l->words.in_kind == SLUICE_KIND_PIPE;
+        return l->mode == SLUICE_LINK_DIRECT && l->words.in_kind == SLUICE_KIND_PIPE && !c->def->ops->output;
 }
 
 static void stage_drain(struct sluice_ctx *c)
@@ -255,7 +255,7 @@ static void advance_starting(struct run *r)
 static bool has_commands(const struct run *r)
 {
         for (size_t i = 0; i < r->plan->stages_nr; i++)
-                if (is_command(&r->stages[i]))
+                if (is_command(&r->stages[i]) && !is_thread(&r->stages[i]))
                         return true;
         return false;
 }
@@ -418,6 +418,8 @@ static void free_stages(struct run *r)
                 free(c->self);
                 free(c->child.tail);
                 free(c->outcome.tail);
+                for (int k = 0; k < SLUICE_REPORTS_MAX; k++)
+                        free(c->reports[k].value);
         }
         free(r->stages);
         r->stages = NULL;

@@ -86,10 +86,11 @@ struct prepared {
 /* Memory of a command and its descendants (memory.c). */
 struct watched {
         struct list node;     /* in the loop's list while it is sampled */
-        struct cgroup cgroup; /* of its own, where the memory controller is there */
+        struct cgroup cgroup; /* of its own, where there are cgroups */
         uint64_t limit_bytes, peak_bytes;
         unsigned samples;
         bool on, exceeded, exact;
+        bool by_kernel; /* the memory controller counts and limits */
 };
 
 struct child {
@@ -109,6 +110,8 @@ struct child {
         double cpu_s;
         uint64_t started_ns, ended_ns;
         struct watched memory;
+        struct sluice_stream *io; /* of a stage that runs on a thread of ours, while it does */
+        int thread_result;
         bool told_to_end; /* it lived when we sent SIGTERM or SIGKILL: how it ends then is our doing */
 
         struct slot *fds[3]; /* what it will inherit; let go once it has them */
@@ -169,13 +172,20 @@ struct sluice_ctx {
         /* results of calls */
         char *found;
         struct addrinfo *addresses;
+        size_t pipe_bytes; /* budget held by pipes of its own */
 
         struct child child;
         struct stage_outcome outcome;
+        struct {
+                const char *name;
+                char *value;
+        } reports[SLUICE_REPORTS_MAX];
         /* functions */
         bool in_end, in_end_told, function_done;
-        bool output_gone;    /* nobody takes what it gives */
-        bool function_waits; /* it said -EAGAIN, and will say when it has something to do */
+        struct sluice_buf *calling; /* process() runs: its input */
+        size_t forward_bytes;       /* ... and has passed so many of it on */
+        bool output_gone;           /* nobody takes what it gives */
+        bool function_waits;        /* it said -EAGAIN, and will say when it has something to do */
 };
 
 /* ---- links ---- */
@@ -254,8 +264,9 @@ void run_stop(struct run *r);
 void run_free(struct run *r);
 
 /* Between the files of a run: */
-void run_wake(struct run *r);                    /* look at it in this turn */
-void run_fail(struct run *r, struct failure *f); /* takes f; an engine failure stops the run */
+void run_wake(struct run *r);                            /* look at it in this turn */
+void run_fail(struct run *r, struct failure *f);         /* takes f; an engine failure stops the run */
+void run_note_failure(struct run *r, struct failure *f); /* ... and this does not */
 bool run_all_links_over(const struct run *r);
 bool run_calls_under_way(const struct run *r);
 void run_begin_closing(struct run *r);
@@ -268,6 +279,7 @@ struct failure *failures_first(const struct run *r); /* the one that explains th
 int failures_result(const struct run *r);
 
 /* wire.c */
+int stage_fd(struct sluice_ctx *c, enum sluice_direction dir, unsigned branch);
 bool wire_confirm(struct run *r); /* false: failed */
 bool wire_links(struct run *r);
 void wire_start_links(struct run *r);
@@ -307,6 +319,11 @@ bool judge_upstream_failed(struct run *r, int stage);
 bool judge_ignores(const struct sluice_ctx *c);
 bool judge_has_failure(struct run *r); /* one that is nobody's effect: for fail-fast */
 void stage_saw(struct sluice_ctx *c, int error, const char *operation);
+
+/* thread.c: stages that run on a thread of their own are children too */
+bool is_thread(const struct sluice_ctx *c);
+int thread_start(struct sluice_ctx *c);
+void thread_cancel(struct sluice_ctx *c);
 
 /* event.c */
 void event_send(struct run *r, const struct sluice_event *e);

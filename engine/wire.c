@@ -15,8 +15,17 @@ static struct backend *backend_of(const struct run *r)
 
 /* ---- confirm ---- */
 
+/* The fd of a side; of which output, where there are several. */
+int stage_fd(struct sluice_ctx *c, enum sluice_direction dir, unsigned branch)
+{
+        if (dir == SLUICE_OUTPUT && c->def->ops->output)
+                return c->def->ops->output(c, c->self, branch);
+        return c->def->ops->fd ? c->def->ops->fd(c, c->self, dir) : -EBADF;
+}
+
 /* What the kernel says of a side corrects what its stage says. */
-static int look_at(struct run *r, struct sluice_ctx *c, enum sluice_direction dir, struct sluice_side *side, struct fd_info *info)
+static int look_at(struct run *r, struct sluice_ctx *c, enum sluice_direction dir, unsigned branch, struct sluice_side *side,
+                   struct fd_info *info)
 {
         struct backend *b = backend_of(r);
         int fd, e;
@@ -27,7 +36,7 @@ static int look_at(struct run *r, struct sluice_ctx *c, enum sluice_direction di
         *info = (struct fd_info){ .kind = FD_OTHER, .size = -1, .position = -1 };
         if (!(side->io & (SLUICE_IO_FD | SLUICE_IO_LEND | SLUICE_IO_COPY)))
                 return 0;
-        fd = c->def->ops->fd ? c->def->ops->fd(c, c->self, dir) : -EBADF;
+        fd = stage_fd(c, dir, branch);
         if (fd < 0)
                 return fd;
         e = b->ops->inspect(b, fd, info);
@@ -142,11 +151,11 @@ static bool confirm_link(struct run *r, struct run_link *l)
         struct driver_choice choice;
         int e;
 
-        e = look_at(r, from, SLUICE_OUTPUT, &out, &out_info);
+        e = look_at(r, from, SLUICE_OUTPUT, l->plan->branch, &out, &out_info);
         e = e < 0 ? e : fit_offset(from, &out, &out_info);
         if (e < 0)
                 return confirm_fail(from, e, NULL);
-        e = look_at(r, to, SLUICE_INPUT, &in, &in_info);
+        e = look_at(r, to, SLUICE_INPUT, 0, &in, &in_info);
         e = e < 0 ? e : fit_offset(to, &in, &in_info);
         if (e < 0)
                 return confirm_fail(to, e, NULL);
@@ -182,7 +191,7 @@ static bool identity(struct run *r, struct sluice_ctx *c, enum sluice_direction 
 {
         struct backend *b = backend_of(r);
         struct fd_info info;
-        int fd = c->def->ops->fd && sluice_ctx_linked(c, dir) ? c->def->ops->fd(c, c->self, dir) : -1;
+        int fd = sluice_ctx_linked(c, dir) ? stage_fd(c, dir, 0) : -1;
 
         if (fd < 0 || b->ops->inspect(b, fd, &info) < 0)
                 return false;
@@ -254,9 +263,9 @@ static bool wire_fail(struct run *r, int error, const char *operation)
         return false;
 }
 
-static struct slot *stage_slot(struct sluice_ctx *c, enum sluice_direction dir)
+static struct slot *stage_slot(struct sluice_ctx *c, enum sluice_direction dir, unsigned branch)
 {
-        int fd = c->def->ops->fd(c, c->self, dir);
+        int fd = stage_fd(c, dir, branch);
         struct slot *s = fd >= 0 ? ctx_slot(c, fd) : NULL;
 
         return s ? slot_ref(s) : NULL;
@@ -280,7 +289,7 @@ static bool wire_direct(struct run *r, struct run_link *l)
         struct sluice_ctx *from = &r->stages[l->plan->from], *to = &r->stages[l->plan->to];
         bool reads = l->words.in_io & SLUICE_IO_INHERIT && l->words.out_io & SLUICE_IO_LEND;
         struct sluice_ctx *process = reads ? to : from, *lender = reads ? from : to;
-        struct slot *s = stage_slot(lender, reads ? SLUICE_OUTPUT : SLUICE_INPUT);
+        struct slot *s = stage_slot(lender, reads ? SLUICE_OUTPUT : SLUICE_INPUT, l->plan->branch);
 
         if (!s)
                 return wire_fail(r, -EBADF, "lend");
@@ -336,14 +345,15 @@ static bool wire_driven(struct run *r, struct run_link *l)
         if (to_process && !pipe_to_child(r, l, to, true))
                 return false;
         if (!from_process && !(l->words.out_io & SLUICE_IO_MEM)) {
-                l->link.source.slot = stage_slot(from, SLUICE_OUTPUT);
+                l->link.source.slot = stage_slot(from, SLUICE_OUTPUT, l->plan->branch);
                 if (!l->link.source.slot)
                         return wire_fail(r, -EBADF, "lend");
         }
         if (!to_process && !(l->words.in_io & SLUICE_IO_MEM)) {
-                l->link.sink.slot = stage_slot(to, SLUICE_INPUT);
+                l->link.sink.slot = stage_slot(to, SLUICE_INPUT, 0);
                 if (!l->link.sink.slot)
                         return wire_fail(r, -EBADF, "lend");
+                l->link.sink.child_pipe = to->def->ops->output != NULL; /* EPIPE there is its early end */
         }
         l->link.pipe_bytes = l->process_pipe_bytes;
         return true;
@@ -382,7 +392,7 @@ bool wire_links(struct run *r)
                         return false;
         }
         for (size_t i = 0; i < r->plan->stages_nr; i++)
-                if (r->stages[i].def->ops->command && !wire_null(r, &r->stages[i]))
+                if (is_command(&r->stages[i]) && !wire_null(r, &r->stages[i]))
                         return false;
         return true;
 }

@@ -95,7 +95,7 @@ static int write_to_host(struct sluice_ctx *ctx, struct callback_self *self, str
         const struct callback_config *c = sluice_ctx_config(ctx);
         ssize_t n = in->len > 0 || in->end ? c->write(c->arg, in->data, in->len) : 0;
 
-        if (n == -EAGAIN && in->len > 0)
+        if (n == -EAGAIN)
                 return wait_for_host(ctx, self);
         if (n == SLUICE_WRITER_ENOUGH)
                 return SLUICE_END;

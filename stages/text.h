@@ -32,6 +32,8 @@ struct text_type {
 };
 
 /* Each stage's entries, gathered by builtin.c. */
+extern const struct text_type text_checksum, text_compress, text_count, text_decompress, text_generate, text_lines, text_plugin,
+        text_throttle;
 extern const struct text_type text_file, text_append, text_fd, text_null, text_zero, text_tcp, text_tcp_listen, text_unix,
         text_unix_listen;
 

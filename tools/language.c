@@ -33,7 +33,8 @@ struct parser {
         unsigned written_nr;                      /* stages in the text so far, the one being read included */
         uint64_t limits_met;                      /* a bit for each limit that a command has */
         int last_stage;
-        int last_is_command;
+        int last_is_command, any_command;
+        unsigned depth; /* of tee( ) */
 };
 
 static int fail_at(struct parser *p, size_t column, size_t width, const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -139,6 +140,14 @@ static int read_escaped(struct parser *p, struct word *w)
         return 0;
 }
 
+/* Inside tee( ): a ")" ends it, and a comma before a blank a branch; others belong to options and arguments. */
+static bool ends_branch(const struct parser *p)
+{
+        const char *at = p->text + p->at;
+
+        return p->depth > 0 && (*at == ')' || (*at == ',' && (isspace((unsigned char)at[1]) || !at[1])));
+}
+
 static int read_word(struct parser *p, struct word *w)
 {
         int r = word_alloc(w, strlen(p->text + p->at));
@@ -149,7 +158,7 @@ static int read_word(struct parser *p, struct word *w)
         while (r == 0) {
                 char c = p->text[p->at];
 
-                if (!c || isspace((unsigned char)c) || c == '|')
+                if (!c || isspace((unsigned char)c) || c == '|' || ends_branch(p))
                         break;
                 if (c == '\'')
                         r = read_single_quoted(p, w);
@@ -175,10 +184,10 @@ static void skip_space(struct parser *p)
                 p->at++;
 }
 
-/* Up to the next "|" or the end. */
+/* Up to the next "|", the end of a branch, or the end. */
 static int read_words(struct parser *p)
 {
-        for (skip_space(p); p->text[p->at] && p->text[p->at] != '|'; skip_space(p)) {
+        for (skip_space(p); p->text[p->at] && p->text[p->at] != '|' && !ends_branch(p); skip_space(p)) {
                 struct word w, *words;
                 int r = read_word(p, &w);
 
@@ -383,6 +392,8 @@ static int add_command(struct parser *p)
 
 static int add_standard(struct parser *p, int fd)
 {
+        if (fd == STDOUT_FILENO && p->result->uses_stdout)
+                return fail_at(p, p->at ? p->at - 1 : 0, 1, "a second branch ends at standard output: say where it goes");
         if (fd == STDIN_FILENO)
                 p->result->uses_stdin = 1;
         else
@@ -430,6 +441,58 @@ static int add_open_end(struct parser *p, int fd, size_t column, size_t width)
         return stage < 0 ? stage : keep_stage(p, stage, column, width);
 }
 
+static int read_chain(struct parser *p, int first);
+
+static size_t tee_length(const struct parser *p)
+{
+        static const char *const names[] = { "tee(", "tee-strict(" };
+
+        for (size_t i = 0; i < 2; i++)
+                if (strncmp(p->text + p->at, names[i], strlen(names[i])) == 0)
+                        return strlen(names[i]);
+        return 0;
+}
+
+/* Every branch begins at the tee, and is a pipeline of its own up to its comma. */
+static int read_branches(struct parser *p, int tee, size_t begin)
+{
+        int r;
+
+        p->depth++;
+        do {
+                p->last_stage = tee;
+                r = read_chain(p, 0);
+                if (r < 0)
+                        return r;
+        } while (p->text[p->at] == ',' && p->at++ < SIZE_MAX);
+        if (p->text[p->at] != ')')
+                return fail_at(p, begin, 1, "this tee( is never closed");
+        p->at++;
+        p->depth--;
+        skip_space(p);
+        if (p->text[p->at] && p->text[p->at] != '|' && !ends_branch(p))
+                return fail_at(p, p->at, 1, "after tee(...) nothing follows");
+        if (p->text[p->at] == '|')
+                return fail_at(p, p->at, 1, "nothing reads from a tee but its branches: 'tee(a, b)' ends a pipeline");
+        p->last_is_command = 0;
+        return 0;
+}
+
+static int read_tee(struct parser *p, int first, size_t length)
+{
+        size_t begin = p->at;
+        int strict = p->text[p->at + 3] == '-', tee, r;
+
+        if (first)
+                return fail_at(p, begin, length - 1, "a tee takes its input from a stage before it");
+        tee = sluice_add_tee(p->pipeline, strict);
+        r = tee < 0 ? tee : keep_stage(p, tee, begin, length - 1);
+        if (r < 0)
+                return r;
+        p->at += length;
+        return read_branches(p, tee, begin);
+}
+
 static int read_stage(struct parser *p, int first)
 {
         size_t begin, width, name_length;
@@ -439,11 +502,15 @@ static int read_stage(struct parser *p, int first)
         words_clear(p);
         skip_space(p);
         begin = p->at;
+        if (tee_length(p)) {
+                p->written_nr++;
+                return read_tee(p, first, tee_length(p));
+        }
         p->written_nr++;
         r = read_words(p);
         if (r < 0)
                 return r;
-        last = p->text[p->at] == '\0';
+        last = p->text[p->at] == '\0' || ends_branch(p);
         if (p->words_nr == 0)
                 return fail_at(p, begin, 1, first && last ? "the pipeline is empty" : "there is no stage here");
         w = &p->words[0];
@@ -455,11 +522,26 @@ static int read_stage(struct parser *p, int first)
         } else if (name_length) {
                 stage = add_stage(p, w, name_length);
         } else {
-                p->last_is_command = 1;
+                p->last_is_command = p->any_command = 1;
                 r = first ? add_open_end(p, STDIN_FILENO, w->begin, width) : 0;
                 stage = r < 0 ? r : add_command(p);
         }
         return stage < 0 ? stage : keep_stage(p, stage, w->begin, width);
+}
+
+/* Stages joined by "|"; what a last command leaves open is standard output. */
+static int read_chain(struct parser *p, int first)
+{
+        int r = read_stage(p, first);
+
+        while (r == 0 && p->text[p->at] == '|') {
+                p->at++;
+                r = read_stage(p, 0);
+        }
+        if (r == 0 && p->last_is_command)
+                r = add_open_end(p, STDOUT_FILENO, p->result->column[p->last_stage], p->result->width[p->last_stage]);
+        p->last_is_command = 0;
+        return r;
 }
 
 /* No stages at all: standard input goes to standard output. */
@@ -482,14 +564,8 @@ int language_build(struct sluice_pipeline *pipeline, const char *text, const str
         *ret = (struct language_result){ 0 };
         if (text[strspn(text, " \t\n")] == '\0')
                 return copy_standard(&p);
-        r = read_stage(&p, 1);
-        while (r == 0 && text[p.at] == '|') {
-                p.at++;
-                r = read_stage(&p, 0);
-        }
-        if (r == 0 && p.last_is_command)
-                r = add_open_end(&p, STDOUT_FILENO, ret->column[p.last_stage], ret->width[p.last_stage]);
-        else if (r == 0 && ret->stages_nr == 1)
+        r = read_chain(&p, 1);
+        if (r == 0 && ret->stages_nr == 1 && !p.any_command)
                 r = fail_at(&p, ret->column[0], ret->width[0], "one stage moves nothing: say where the bytes go ('file:x | -')");
         words_clear(&p);
         free(p.words);

@@ -1,7 +1,9 @@
 /* tools/language.h: the pipeline language: text into builder calls.
  *
  *      pipeline = stage { "|" stage }
- *      stage    = "-"                                standard input as the first stage, output as the last
+ *      stage    = "tee(" pipeline { ", " pipeline } ")"   every branch gets every byte; the last stage of its pipeline
+ *                                                    ("tee-strict(": one that fails ends the others)
+ *               | "-"                                standard input as the first stage, output as the last
  *               | name ":" argument { "," option }   a stage of sluice: name is [a-z][a-z0-9-]*, unquoted
  *               | word { word }                      a command and its arguments; no shell is involved
  *      option   = name [ "=" value ]

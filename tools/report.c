@@ -14,6 +14,19 @@ static void explain_text(const struct sluice_pipeline *p, int link, char *buf, s
         *ret_why = colon ? colon + 2 : buf;
 }
 
+/* What stages had to say: checksums, counts. */
+void report_reports(FILE *out, const struct sluice_pipeline *p)
+{
+        for (int i = 0; i < sluice_pipeline_stages(p); i++) {
+                struct sluice_stage_result s = { .size = sizeof(s) };
+
+                if (sluice_pipeline_stage_result(p, i, &s) < 0)
+                        continue;
+                for (int k = 0; k < SLUICE_REPORTS_MAX && s.reports[k].name; k++)
+                        fprintf(out, "%s: %s %s\n", sluice_pipeline_stage_name(p, i), s.reports[k].name, s.reports[k].value);
+        }
+}
+
 /* Which means held the commands together, and whether they left anything behind. */
 void report_processes(FILE *out, const struct sluice_pipeline *p)
 {
@@ -186,19 +199,29 @@ static json_t *integer_or_null(int known, int value)
         return known ? json_integer(value) : json_null();
 }
 
+static json_t *reports_json(const struct sluice_stage_result *s)
+{
+        json_t *j = json_object();
+
+        for (int k = 0; k < SLUICE_REPORTS_MAX && s->reports[k].name; k++)
+                json_object_set_new(j, s->reports[k].name, text_json(s->reports[k].value));
+        return j;
+}
+
 static json_t *stage_json(const struct sluice_pipeline *p, int i)
 {
         struct sluice_stage_result s = { .size = sizeof(s) };
 
         if (sluice_pipeline_stage_result(p, i, &s) < 0)
                 return json_null();
-        return json_pack("{s:i,s:o,s:s,s:o,s:o,s:o,s:i,s:i,s:b,s:b,s:b,s:b,s:f,s:f,s:o,s:o,s:o}", "stage", i, "name",
+        return json_pack("{s:i,s:o,s:s,s:o,s:o,s:o,s:i,s:i,s:b,s:b,s:b,s:b,s:f,s:f,s:o,s:o,s:o,s:o}", "stage", i, "name",
                          text_json(sluice_pipeline_stage_name(p, i)), "verdict", sluice_verdict_name(s.verdict), "pid",
                          integer_or_null(s.pid != 0, (int)s.pid), "exit_status",
                          integer_or_null(s.known && !s.signal, s.exit_status), "signal", integer_or_null(s.signal != 0, s.signal),
                          "errno", -s.error, "last_errno", -s.last_error, "excused", s.excused, "ignored", s.ignored, "inferred",
                          s.inferred, "limit_exceeded", s.limit_exceeded, "cpu_seconds", s.cpu_s, "seconds", s.wall_s, "peak_bytes",
-                         number(s.peak_bytes), "message", text_json(s.message), "stderr", text_json(s.stderr_tail));
+                         number(s.peak_bytes), "message", text_json(s.message), "stderr", text_json(s.stderr_tail), "reports",
+                         reports_json(&s));
 }
 
 static json_t *stages_json(const struct sluice_pipeline *p)

@@ -195,6 +195,8 @@ static int run_pipeline(struct sluice_pipeline *p, const struct run_options *o)
                 build_failed(p, o->text, &where);
         else if (result < 0 && !job_signal())
                 fprintf(stderr, "sluice: %s\n", sluice_pipeline_error(p));
+        if (!o->json)
+                report_reports(stderr, p);
         if (o->verbose) {
                 report_stages(stderr, p);
                 report_links(stderr, p);

@@ -40,6 +40,7 @@ int size_text(unsigned long long bytes, char *buf, size_t cap);
 
 /* report.c: what happened, as a table for people and as JSON for programs */
 void report_stages(FILE *out, const struct sluice_pipeline *p);
+void report_reports(FILE *out, const struct sluice_pipeline *p);
 void report_processes(FILE *out, const struct sluice_pipeline *p);
 void report_links(FILE *out, const struct sluice_pipeline *p);
 void report_json(FILE *out, const struct sluice_pipeline *p, int exit_status);

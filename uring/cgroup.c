@@ -173,14 +173,35 @@ int cgroup_remove(struct cgroup *g)
         return errno == ENOTEMPTY ? -EBUSY : -errno;
 }
 
+int cgroup_sweep(const char *base, const char *prefix)
+{
+        DIR *d = opendir(base);
+        size_t bytes = strlen(prefix);
+        struct dirent *e;
+        int n = 0, pid, end;
+
+        while (d && (e = readdir(d)))
+                if (strncmp(e->d_name, prefix, bytes) == 0 && (end = 0, sscanf(e->d_name + bytes, "-%d-%n", &pid, &end)) == 1 &&
+                    end > 0 && pid > 0 && kill(pid, 0) < 0 && errno == ESRCH)
+                        n += unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR) == 0;
+        if (d)
+                closedir(d);
+        return n;
+}
+
 int cgroup_kill(const struct cgroup *g)
 {
         return write_file(g->fd, "cgroup.kill", "1");
 }
 
-/* Several reads, since a member may fork while it is signalled, are the caller's business: SIGTERM is a request. */
-static int signal_members(int directory, void *arg)
+struct members {
+        void (*fn)(void *arg, pid_t pid);
+        void *arg;
+};
+
+static int each_member(int directory, void *arg)
 {
+        const struct members *m = arg;
         int fd = openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC), n = 0, pid;
         FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
 
@@ -189,8 +210,7 @@ static int signal_members(int directory, void *arg)
         while (f && fscanf(f, "%d", &pid) == 1) {
                 if (pid <= 0) /* of another PID namespace */
                         continue;
-                kill(pid, *(const int *)arg);
-                kill(pid, SIGCONT);
+                m->fn(m->arg, pid);
                 n++;
         }
         if (f)
@@ -198,9 +218,25 @@ static int signal_members(int directory, void *arg)
         return n;
 }
 
+void cgroup_each(const struct cgroup *g, void (*fn)(void *arg, pid_t pid), void *arg)
+{
+        struct members m = { fn, arg };
+
+        each(g->fd, 0, each_member, &m);
+}
+
+static void signal_member(void *arg, pid_t pid)
+{
+        kill(pid, *(const int *)arg);
+        kill(pid, SIGCONT);
+}
+
+/* Several reads, since a member may fork while it is signalled, are the caller's business: SIGTERM is a request. */
 int cgroup_signal(const struct cgroup *g, int signal)
 {
-        return each(g->fd, 0, signal_members, &signal);
+        struct members m = { signal_member, &signal };
+
+        return each(g->fd, 0, each_member, &m);
 }
 
 /* ---- memory ---- */

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum { CGROUP_NAME_BYTES = 64 };
 
@@ -15,6 +16,8 @@ struct cgroup {
         char name[CGROUP_NAME_BYTES];
 };
 
+/* Removes what processes that are dead have left below `base`: empty directories named PREFIX-PID-... Returns how many. */
+int cgroup_sweep(const char *base, const char *prefix);
 /* The cgroup v2 directory that this process is in. -ENOENT: there is no cgroup v2 here. */
 int cgroup_own(char *ret, size_t cap);
 /* Makes `name` below the directory `base`. -EACCES, -EROFS, -ENOENT, -EEXIST, ... */
@@ -25,6 +28,8 @@ int cgroup_make_below(struct cgroup *ret, const struct cgroup *above, const char
 int cgroup_kill(const struct cgroup *g);
 /* A signal, and SIGCONT, to all members, those of cgroups below it included. Returns how many there were. */
 int cgroup_signal(const struct cgroup *g, int signal);
+/* Calls fn for the pid of every member, those of cgroups below it included. */
+void cgroup_each(const struct cgroup *g, void (*fn)(void *arg, pid_t pid), void *arg);
 /* 0 when it is gone, with all below it; -EBUSY while it has members. */
 int cgroup_remove(struct cgroup *g);
 void cgroup_close(struct cgroup *g);

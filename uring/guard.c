@@ -274,11 +274,11 @@ struct packed {
 static int put(struct packed *p, const void *data, size_t bytes)
 {
         if (bytes > p->cap - p->bytes) {
-                size_t cap = (p->bytes + bytes) * 2;
-                char *more = cap > GUARD_SPAWN_BYTES_MAX ? NULL : realloc(p->data, cap);
+                size_t wanted = p->bytes + bytes, cap = wanted * 2 < GUARD_SPAWN_BYTES_MAX ? wanted * 2 : GUARD_SPAWN_BYTES_MAX;
+                char *more = wanted > cap ? NULL : realloc(p->data, cap);
 
                 if (!more)
-                        return cap > GUARD_SPAWN_BYTES_MAX ? -E2BIG : -ENOMEM;
+                        return wanted > cap ? -E2BIG : -ENOMEM;
                 p->data = more;
                 p->cap = cap;
         }
@@ -444,11 +444,13 @@ static int confirm_now(struct guard *g, struct spawn *s)
 {
         int member, error, r = s->async ? 0 : guard_confirm(g, s->id >> GUARD_MEMBER_BITS, &member, &error, &s->failed);
 
-        if (r <= 0)
-                return r;
+        if (r == 0)
+                return 0;
         close(s->pidfd);
         s->pidfd = -1;
-        return error;
+        if (r < 0)
+                s->failed = SPAWN_GUARD;
+        return r < 0 ? r : error;
 }
 
 /* The host's directory now is not the one that the guard was started in. */

@@ -17,11 +17,11 @@ struct guard;
 /* Starts one (~0.4 ms). `pidns`: as init of a PID namespace of its own. -EPERM (pidns without CAP_SYS_ADMIN), -ENOMEM,
  * -EMFILE, -EACCES (its program may not be executed: vm.memfd_noexec, and none is installed). */
 int guard_new(struct guard **ret, bool pidns);
-/* It leaves; what it still has below it is left alone (PID namespace: killed). Waits for its end. NULL is allowed. */
+/* It leaves: commands that still run die with it, what they left behind is left alone (PID namespace: killed). Waits for its end. NULL is allowed. */
 void guard_free(struct guard *g);
 /* As spawn_direct(), by the guard; s->id is the batch's and the member's (guard_wire.h). -EPIPE with SPAWN_GUARD: it is gone. Any thread.
  * With s->async nothing is waited for: s->pid, pidfd and error are known after guard_confirm(), and *s must stay. One
- * thread. */
+ * thread; the members of a batch are all begun so, or none. */
 int guard_spawn(struct guard *g, struct spawn *s);
 /* What came of the commands of a batch that were begun. 0: all run. 1: *ret_member has failed, with *ret_error at
  * *ret_failed; ask again for the next. -EPIPE. */

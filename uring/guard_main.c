@@ -12,7 +12,8 @@
  *  - the host dies before we look: we hold its pidfd, opened by itself, before we exist;
  *  - a fork of the host keeps the socket open: the pidfd tells of the host itself;
  *  - a command that forks while it is killed: the walk repeats until waitid(2) says ECHILD;
- *  - we are killed ourselves: commands have PDEATHSIG from us, and the host sees its event socket end. */
+ *  - we are killed ourselves: commands (not what descends from them) have PDEATHSIG from us, and the host sees its event
+ *    socket end; then it kills their group, or their cgroup. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -561,25 +562,36 @@ static void spawn(const struct guard_request *q, struct received *fds)
                 host_has_gone();
 }
 
-/* Waits for an exec, which may wait for a file server; but then the host has nothing else for us to do. */
+/* The next of a batch that is not confirmed, in the order of their ids; -1: none. */
+static int next_begun(uint64_t batch)
+{
+        int found = -1;
+
+        for (uint32_t i = 0; i < children_nr; i++)
+                if (children[i].spawning && children[i].id >> GUARD_MEMBER_BITS == batch &&
+                    (found < 0 || children[i].id < children[found].id))
+                        found = (int)i;
+        return found;
+}
+
+/* Waits for an exec, which may wait for a file server; but then the host has nothing else for us to do. One that failed is
+ * answered, and the host asks again. */
 static void confirm(const struct guard_request *q)
 {
         struct guard_reply r = { .id = q->id };
+        int i;
 
-        for (uint32_t i = children_nr; i-- > 0;) {
+        while (r.error == 0 && (i = next_begun(q->id)) >= 0) {
                 struct child *c = &children[i];
-                int error;
 
-                if (c->id >> GUARD_MEMBER_BITS != q->id || !c->spawning)
-                        continue;
-                error = spawn_wait(&c->spawning->spec, c->spawning->room);
-                if (error == 0)
+                r.error = spawn_wait(&c->spawning->spec, c->spawning->room);
+                if (r.error == 0)
                         raw1(SYS_close, c->spawning->spec.pidfd);
-                if (error < 0 && (r.error == 0 || c->id < r.id))
-                        r = (struct guard_reply){ .id = c->id, .error = error, .failed = c->spawning->spec.failed };
+                else
+                        r = (struct guard_reply){ .id = c->id, .error = r.error, .failed = c->spawning->spec.failed };
                 drop_spawning(c);
-                if (error < 0)
-                        drop_child(i);
+                if (r.error < 0)
+                        drop_child((uint32_t)i);
         }
         reply(&r, -1);
 }

@@ -15,7 +15,9 @@ pthread_create|pthread_join|pthread_mutex_lock|pthread_cond_wait|sem_wait|syscal
 calls=$(printf %s "$calls" | tr '\n' '|')
 
 # Comments and strings are no calls. A member (->open, .open) or another word's tail (sluice_ctx_open) is none either.
+# library.c loads code when a stage is added, on the thread of whoever adds it: no hook calls it.
 found=$(for file in stages/*.c stages/*.h; do
+        [ "$file" != stages/library.c ] || continue
         sed -e 's/"\([^"\\]\|\\.\)*"/""/g' "$file" | awk -v file="$file" '
         {
                 line = $0

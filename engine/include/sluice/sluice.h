@@ -71,7 +71,8 @@ enum sluice_contain {
         SLUICE_CONTAIN_GUARD,  /* the guard is the subreaper of the commands; implies SLUICE_GUARD */
         SLUICE_CONTAIN_PIDNS,  /* the guard is init of a PID namespace (CAP_SYS_ADMIN); implies SLUICE_GUARD. The commands
                                 * see the host's /proc with other numbers in it */
-        SLUICE_CONTAIN_WALK,   /* what descends visibly from a running command: one that forked twice before the end escapes */
+        SLUICE_CONTAIN_WALK,   /* what descends visibly from a running command when it is ended: what has lost its parent by
+                                * then (a double fork; the background jobs of one that ended by itself) escapes */
         SLUICE_CONTAIN_NONE,   /* the commands alone, as a shell does: what they leave in the background stays there */
 };
 /* The guard (SLUICE_GUARD) is a process of 40 KiB that is started with the loop's first command and ends with the loop.
@@ -144,6 +145,7 @@ void sluice_pipeline_free(struct sluice_pipeline *p);
  * config_copy() returns. */
 int sluice_pipeline_add(struct sluice_pipeline *p, const struct sluice_stage_ops *ops, const void *config, const char *name);
 /* Joins the output of stage `from` to the input of stage `to`. Returns the link's index.
+ * Only a stage that is made for it (tee) can be `from` more than once.
  * Errors: -EBUSY (already built), -EINVAL (no such stage, from == to), -EEXIST (that input has a link already). */
 int sluice_pipeline_link(struct sluice_pipeline *p, int from, int to);
 
@@ -288,6 +290,9 @@ struct sluice_stage_result {
         const char *operation;           /* of the first error; "" */
         const char *message;             /* "exit status 1", "killed by SIGTERM", ...; "" for none */
         const char *stderr_tail;         /* the last of what the command said; "" */
+        struct {
+                const char *name, *value;
+        } reports[SLUICE_REPORTS_MAX]; /* what the stage had to say: checksums, counts; name NULL ends them */
 };
 /* The result of one stage of the last run, or what is known of it while it runs. `size` of *ret must be set.
  * Strings are valid until the next run or free. -EINVAL: no such stage, or never started. */

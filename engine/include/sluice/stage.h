@@ -133,6 +133,9 @@ struct sluice_command {
         const struct sluice_command_options *options; /* the ones that were prepared; NULL: none */
 };
 
+/* What a function on a thread of its own reads and writes. */
+struct sluice_stream;
+
 struct sluice_stage_ops {
         size_t size;          /* sizeof(struct sluice_stage_ops) */
         const char *name;     /* "file", "tcp": the kind of stage; a run's failures name it */
@@ -177,7 +180,49 @@ struct sluice_stage_ops {
         /* Required. Exactly once for every stage whose open() was called, after the last completion of its calls and
          * links. `error` is 0 when the run succeeded. sluice_ctx_unlink() may still be called; it has no callback. */
         void (*close)(struct sluice_ctx *, void *self, int error);
+
+        /* Required with IO_INHERIT when there is no command(): the stage's work, on a thread of its own, where it may
+         * block in sluice_read() and sluice_write(). It is given fds as a process is: a file or a pipe itself where that
+         * can be. It must not call sluice_ctx_...(). 0, SLUICE_FINISH_EARLY, or a negative errno: its failure. */
+        int (*run)(void *self, const void *config, struct sluice_stream *io);
+
+        /* Required for a stage with several outputs: lends the fd of output `index` (in the order in which they were
+         * linked). Its fd() is asked for the input only. */
+        int (*output)(struct sluice_ctx *, void *self, unsigned index);
+        /* With output(): what fails behind one of its outputs is reported, and the others go on. */
+        int outputs_may_fail;
 };
+
+/* ---- calls for run(): from its thread only ---- */
+
+/* At most `bytes`; waits for the first one. 0: the end. -ECANCELED: the run is being ended; everything answers so from then
+ * on. Or the fd's error. A stage without an input reads the end. */
+ssize_t sluice_read(struct sluice_stream *io, void *data, size_t bytes);
+/* All of it; returns `bytes`. -EPIPE: nobody reads any more (no signal is raised); -ECANCELED; or the fd's error. A stage
+ * without an output writes to nowhere. */
+ssize_t sluice_write(struct sluice_stream *io, const void *data, size_t bytes);
+/* One line with its newline, if the input did not end without; NUL-terminated, so of at most cap - 1 bytes. Its length; 0:
+ * the end. -EMSGSIZE: it is longer; sluice_line_number() says which it is, and reading on begins with its rest. May be mixed
+ * with sluice_read(). */
+ssize_t sluice_readline(struct sluice_stream *io, char *line, size_t cap);
+/* Of the line that was read last, or is too long; from 1. */
+uint64_t sluice_line_number(const struct sluice_stream *io);
+/* Whether the run is being ended: for work that neither reads nor writes for long. The run waits for the thread. */
+int sluice_cancelled(const struct sluice_stream *io);
+
+/* ---- plug-ins ---- */
+
+/* What a shared object says of itself, in a symbol named sluice_plugin. Its stage's configuration, as config_copy() gets it
+ * (here a required hook), is its argument text (const char *, "" for none). */
+enum { SLUICE_PLUGIN_ABI = 1 };
+struct sluice_plugin {
+        size_t size; /* sizeof(struct sluice_plugin) */
+        size_t abi;  /* SLUICE_PLUGIN_ABI */
+        const struct sluice_stage_ops *ops;
+};
+#define SLUICE_PLUGIN(stage_ops)                                                                                                   \
+        __attribute__((visibility("default"))) extern const struct sluice_plugin sluice_plugin;                                    \
+        const struct sluice_plugin sluice_plugin = { sizeof(struct sluice_plugin), SLUICE_PLUGIN_ABI, &(stage_ops) }
 
 /* ---- calls for hooks. All: loop's thread; `self` and the configuration come back in callbacks ---- */
 
@@ -196,6 +241,15 @@ void sluice_ctx_drained(struct sluice_ctx *, int result);
 
 /* After process() said -EAGAIN: it may be called again. From a hook or a callback. */
 void sluice_ctx_ready(struct sluice_ctx *);
+/* From process() only, once in a call that leaves out->len at 0: passes the first `bytes` of `in` on as they are, without a
+ * copy: the buffer itself goes to the next stage. They count as consumed. -EINVAL: more than there are, or no input or no
+ * output; -EBUSY: a second time. */
+int sluice_forward(struct sluice_ctx *, size_t bytes);
+/* Says something about the run that belongs into its report ("xxh3" -> "2f0c..."): in the stage's result, on the command's
+ * stderr and in its JSON. `name` is static text, `value` is copied. A name that was used is replaced. -ENOSPC: more than
+ * SLUICE_REPORTS_MAX. */
+enum { SLUICE_REPORTS_MAX = 8 };
+int sluice_ctx_report(struct sluice_ctx *, const char *name, const char *value);
 
 /* Says in words what failed, for the failure that a following error return becomes: `operation` is static text
  * ("connect"), the rest is printf's. The last note before the error counts. */
@@ -216,7 +270,8 @@ int sluice_ctx_unlink(struct sluice_ctx *, const char *path, sluice_then_fn *); 
 int sluice_ctx_prepare(struct sluice_ctx *, const char *command, const struct sluice_command_options *o, sluice_then_fn *);
 int sluice_ctx_resolve(struct sluice_ctx *, const char *host, const char *port, int flags, sluice_then_fn *); /* -> count */
 int sluice_ctx_connect(struct sluice_ctx *, int fd, const struct sockaddr *, socklen_t, int64_t timeout_ms, sluice_then_fn *);
-int sluice_ctx_accept(struct sluice_ctx *, int fd, int64_t timeout_ms, sluice_then_fn *);                /* -> fd */
+int sluice_ctx_accept(struct sluice_ctx *, int fd, int64_t timeout_ms, sluice_then_fn *); /* -> fd */
+int sluice_ctx_sleep(struct sluice_ctx *, int64_t timeout_ms, sluice_then_fn *);          /* -> 0, when it has passed */
 int sluice_ctx_wait(struct sluice_ctx *, int fd, unsigned events, int64_t timeout_ms, sluice_then_fn *); /* -> poll's revents */
 
 /* What sluice_ctx_prepare() and sluice_ctx_resolve() found; valid until the next of the kind or close(). */
@@ -236,8 +291,21 @@ int sluice_ctx_kind(struct sluice_ctx *, int fd);               /* enum sluice_k
 int sluice_ctx_size(struct sluice_ctx *, int fd, int64_t *ret); /* of a regular file; -ESPIPE for others */
 int sluice_ctx_dup(struct sluice_ctx *, int fd);                /* a private copy: a host that closes its own does no harm */
 int sluice_ctx_replace(struct sluice_ctx *, int fd);            /* the number `fd` becomes /dev/null */
-void sluice_ctx_adopt(struct sluice_ctx *, int fd);             /* from now on the engine's to close */
-void sluice_ctx_close(struct sluice_ctx *, int fd);             /* earlier than close() would */
+/* For stages with several outputs. How many are linked. */
+unsigned sluice_ctx_outputs(const struct sluice_ctx *);
+/* A pipe as large as the limits allow: ret[0] to read, ret[1] to write. Both ends block: see sluice_ctx_nonblock(). */
+int sluice_ctx_pipe(struct sluice_ctx *, int ret[2]);
+int sluice_ctx_nonblock(struct sluice_ctx *, int fd);
+/* From pipe to pipe: tee(2) leaves the bytes where they are, splice(2) does not. -EAGAIN: the one is empty or the other is
+ * full; 0: the end. */
+ssize_t sluice_ctx_try_tee(struct sluice_ctx *, int from, int to, size_t bytes);
+ssize_t sluice_ctx_try_splice(struct sluice_ctx *, int from, int to, size_t bytes);
+/* poll(2)'s answer of this moment. */
+int sluice_ctx_is_ready(struct sluice_ctx *, int fd, unsigned events);
+/* The stage wants no more input: what feeds it is told, and excused. */
+void sluice_ctx_enough(struct sluice_ctx *);
+void sluice_ctx_adopt(struct sluice_ctx *, int fd); /* from now on the engine's to close */
+void sluice_ctx_close(struct sluice_ctx *, int fd); /* earlier than close() would */
 
 #ifdef __cplusplus
 }

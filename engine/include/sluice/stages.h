@@ -90,6 +90,43 @@ int sluice_add_tcp_listen(struct sluice_pipeline *p, const char *address, const 
 int sluice_add_unix(struct sluice_pipeline *p, const char *path, const struct sluice_socket_options *opt);
 int sluice_add_unix_listen(struct sluice_pipeline *p, const char *path, const struct sluice_socket_options *opt);
 
+/* ---- functions that come with it: they work on memory, and pass on uncopied what they do not change ---- */
+
+/* Whole lines only: what goes on ends with a newline, but for the last line of an input that lacks it. A line longer than
+ * max_bytes (0: 64 KiB; 128 KiB at most) is -EMSGSIZE, with its number. */
+int sluice_add_lines(struct sluice_pipeline *p, size_t max_bytes);
+/* Lines for which `keep` is not 0 go on. It gets one line, its newline included, on the loop's thread. */
+typedef int sluice_line_fn(void *arg, const char *line, size_t bytes);
+int sluice_add_filter(struct sluice_pipeline *p, sluice_line_fn *keep, void *arg, size_t max_bytes);
+/* Reports "bytes" and "lines" (sluice_stage_result.reports). */
+int sluice_add_count(struct sluice_pipeline *p);
+enum sluice_checksum { SLUICE_CHECKSUM_XXH3, SLUICE_CHECKSUM_SHA256 };
+/* Reports "xxh3" (128 bits) or "sha256" in hexadecimal digits. -ENOPKG: sha256 needs libnettle.so.8. */
+int sluice_add_checksum(struct sluice_pipeline *p, enum sluice_checksum kind);
+/* zstd, level 1 to 19, -1 to -7, or 0 for 3; frames carry a checksum. -EBADMSG from a run: what came was not zstd, or was
+ * cut. -ENOPKG: libzstd.so.1 is not there. */
+int sluice_add_compress(struct sluice_pipeline *p, int level);
+int sluice_add_decompress(struct sluice_pipeline *p);
+/* At most so many bytes a second, in bursts of a tenth of a second. */
+int sluice_add_throttle(struct sluice_pipeline *p, int64_t bytes_per_s);
+/* A source of `length` bytes that say where they are (-1: without end): word i is a hash of i. For tests. */
+int sluice_add_generate(struct sluice_pipeline *p, int64_t length);
+
+/* Every stage that is linked behind it gets every byte, by tee(2): no byte is copied or enters userspace. The slowest
+ * rules. A branch that fails is left out and reported: the run's result is its failure; with `strict` it ends the others.
+ * When none is left that wants more, what feeds the tee is told so. */
+int sluice_add_tee(struct sluice_pipeline *p, int strict);
+
+/* A function of the host's that may block, on a thread of its own: it reads and writes by sluice_read(), sluice_write() and
+ * sluice_readline(), and next to a file, a pipe or a command it has that very fd. Returns as run() in sluice/stage.h.
+ * `name` is what failures call it; NULL: "function". Cancelled, it is given -ECANCELED, and waited for. */
+typedef int sluice_function_fn(void *arg, struct sluice_stream *io);
+int sluice_add_function(struct sluice_pipeline *p, sluice_function_fn *fn, void *arg, const char *name);
+
+/* A stage from a shared object (SLUICE_PLUGIN in sluice/stage.h; stages/skeleton.c is one to copy from). `why` (cap bytes)
+ * says in words what is wrong. -ENOENT: it cannot be loaded; -ENOEXEC: it does not fit this release. */
+int sluice_add_plugin(struct sluice_pipeline *p, const char *path, const char *arguments, char *why, size_t cap);
+
 /* ---- text ---- */
 
 /* "4096", "64k", "1.5G" (powers of 1024). -EINVAL; -ERANGE. Any thread. */
