@@ -8,19 +8,20 @@
 
 static void help(void)
 {
-        puts("Usage: sluice explain [--json] 'PIPELINE'\n"
+        puts("Usage: sluice explain [--json | --dot] 'PIPELINE'\n"
              "\n"
              "Prints a line for each link: the mode it would move by, and why. Nothing is opened or run:\n"
              "'sluice run -v' says afterwards what each link did.\n"
              "\n"
              "  --json       one JSON object\n"
+             "  --dot        the graph, for graphviz: sluice explain --dot '...' | dot -Tsvg >graph.svg\n"
              "  -h, --help   this text\n"
              "\n"
              "Modes, cheapest first: direct (the process gets the descriptor itself), pipe (a kernel pipe joins two\n"
              "processes), splice (inside the kernel), cross (copied once through a buffer).");
 }
 
-static int explain(struct sluice_pipeline *p, const char *text, bool json)
+static int explain(struct sluice_pipeline *p, const char *text, void (*print)(FILE *, const struct sluice_pipeline *))
 {
         struct language_result where;
         struct language_error e = { 0 };
@@ -40,18 +41,17 @@ static int explain(struct sluice_pipeline *p, const char *text, bool json)
                 language_print_error(text, &e);
                 return EXIT_USAGE;
         }
-        if (json)
-                explain_json(stdout, p);
-        else
-                report_links(stdout, p);
+        print(stdout, p);
         return EXIT_OK;
 }
 
 int explain_main(int argc, char **argv)
 {
-        static const struct option table[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+        static const struct option table[] = {
+                { "json", no_argument, NULL, 'j' }, { "dot", no_argument, NULL, 'd' }, { "help", no_argument, NULL, 'h' }, { 0 }
+        };
         struct sluice_pipeline *p;
-        bool json = false;
+        void (*print)(FILE *, const struct sluice_pipeline *) = report_links;
         int c, r;
 
         opterr = 0;
@@ -60,9 +60,9 @@ int explain_main(int argc, char **argv)
                         help();
                         return EXIT_OK;
                 }
-                if (c != 'j')
+                if (c != 'j' && c != 'd')
                         return usage_error("explain", "no option '%s'", argv[optind - 1]);
-                json = true;
+                print = c == 'j' ? explain_json : explain_dot;
         }
         if (argc - optind != 1)
                 return usage_error("explain",
@@ -72,7 +72,7 @@ int explain_main(int argc, char **argv)
                 fprintf(stderr, "sluice: %s\n", strerror(-r));
                 return EXIT_STAGE;
         }
-        r = explain(p, argv[optind], json);
+        r = explain(p, argv[optind], print);
         sluice_pipeline_free(p);
         return r;
 }

@@ -282,6 +282,41 @@ void report_json(FILE *out, const struct sluice_pipeline *p, int exit_status)
         json_decref(j);
 }
 
+/* A name as a quoted string of graphviz. */
+static void dot_name(FILE *out, const char *text)
+{
+        fputc('"', out);
+        for (; *text; text++) {
+                if (*text == '"' || *text == '\\')
+                        fputc('\\', out);
+                fputc(*text == '\n' ? ' ' : *text, out);
+        }
+        fputc('"', out);
+}
+
+void explain_dot(FILE *out, const struct sluice_pipeline *p)
+{
+        fputs("digraph pipeline {\n        rankdir=LR;\n        node [shape=box];\n", out);
+        for (int i = 0; i < sluice_pipeline_stages(p); i++) {
+                fprintf(out, "        s%d [label=", i);
+                dot_name(out, sluice_pipeline_stage_name(p, i));
+                fputs("];\n", out);
+        }
+        for (int i = 0; i < sluice_pipeline_links(p); i++) {
+                char text[768];
+                const char *why;
+                int from, to;
+
+                sluice_pipeline_link_ends(p, i, &from, &to);
+                explain_text(p, i, text, sizeof(text), &why);
+                fprintf(out, "        s%d -> s%d [label=\"%s\", tooltip=", from, to,
+                        sluice_link_mode_name(sluice_pipeline_link_mode(p, i)));
+                dot_name(out, why);
+                fputs("];\n", out);
+        }
+        fputs("}\n", out);
+}
+
 void explain_json(FILE *out, const struct sluice_pipeline *p)
 {
         json_t *links = json_array(), *j;

@@ -44,6 +44,7 @@ void report_reports(FILE *out, const struct sluice_pipeline *p);
 void report_processes(FILE *out, const struct sluice_pipeline *p);
 void report_links(FILE *out, const struct sluice_pipeline *p);
 void report_json(FILE *out, const struct sluice_pipeline *p, int exit_status);
+void explain_dot(FILE *out, const struct sluice_pipeline *p);
 void explain_json(FILE *out, const struct sluice_pipeline *p);
 
 /* progress.c: one line on a terminal */
