@@ -403,7 +403,7 @@ void child_ended(struct sluice_ctx *c, const struct child_status *status)
                                               .signal = ch->status.signal });
         if (c->def->in_link >= 0 && r->links[c->def->in_link].driven)
                 link_poke_sink(&r->links[c->def->in_link].link);
-        run_may_fail_fast(r);
+        run_may_fail_fast(c);
         run_wake(r);
 }
 

@@ -58,20 +58,31 @@ static const char *refusal(const struct run *r, int error)
         return refused < 0 && error == refused ? " (io_uring is refused here; 'sluice doctor' names the cure)" : "";
 }
 
-/* Whether others go on without it: one branch of several that may fail. */
-static bool is_expendable(const struct sluice_ctx *c)
+/* The nearest stage above with several outputs; NULL: none. */
+static const struct sluice_ctx *fork_above(const struct sluice_ctx *c)
 {
         const struct run *r = c->run;
         int link;
 
-        if (r->phase < RUN_MOVING || r->plan->opt.flags & SLUICE_FAIL_FAST)
-                return false;
         for (int i = c->index; (link = r->stages[i].def->in_link) >= 0;) {
                 i = r->plan->links[link].from;
                 if (r->stages[i].def->ops->output)
-                        return r->stages[i].def->ops->outputs_may_fail;
+                        return &r->stages[i];
         }
-        return false;
+        return NULL;
+}
+
+bool stage_is_strict(const struct sluice_ctx *c)
+{
+        const struct sluice_ctx *fork = fork_above(c);
+
+        return fork && !fork->def->ops->outputs_may_fail;
+}
+
+/* Whether others go on without it: one branch of several that may fail. */
+static bool is_expendable(const struct sluice_ctx *c)
+{
+        return c->run->phase >= RUN_MOVING && !(c->run->plan->opt.flags & SLUICE_FAIL_FAST) && fork_above(c) && !stage_is_strict(c);
 }
 
 /* An end that failed ends the run; one whose failure is to be ignored only itself, if it had begun to move. */

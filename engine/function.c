@@ -50,7 +50,7 @@ static void function_fail(struct sluice_ctx *c, int error)
                 snprintf(o->message, sizeof(o->message), "%s: %s", c->def->name, c->note[0] ? c->note : strerror(-error));
         stage_saw(c, error, c->note[0] && c->note_operation ? c->note_operation : "process");
         finish(c);
-        run_may_fail_fast(c->run);
+        run_may_fail_fast(c);
 }
 
 /* What takes its output has ended. Bytes on their way that were not taken: the function met a broken pipe. None: it meets

@@ -182,9 +182,13 @@ static void begin_settling(struct run *r)
         end_settle(r);
 }
 
-void run_may_fail_fast(struct run *r)
+void run_may_fail_fast(struct sluice_ctx *c)
 {
-        if (!(r->plan->opt.flags & SLUICE_FAIL_FAST) || r->stopping || r->phase >= RUN_SETTLING || !judge_has_failure(r))
+        struct run *r = c->run;
+
+        if (!(r->plan->opt.flags & SLUICE_FAIL_FAST) && !stage_is_strict(c))
+                return;
+        if (r->stopping || r->phase >= RUN_SETTLING || !judge_has_failure(r))
                 return;
         r->failed_fast = true;
         run_stop(r);

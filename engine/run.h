@@ -270,10 +270,11 @@ void run_note_failure(struct run *r, struct failure *f); /* ... and this does no
 bool run_all_links_over(const struct run *r);
 bool run_calls_under_way(const struct run *r);
 void run_begin_closing(struct run *r);
-void run_may_fail_fast(struct run *r); /* a stage has ended */
+void run_may_fail_fast(struct sluice_ctx *c); /* a stage has ended */
 struct failure *failure_new(struct run *r, enum failure_class c, int stage, int link, int error, const char *operation,
                             const char *format, ...) __attribute__((format(printf, 7, 8)));
 void stage_fail(struct sluice_ctx *c, int error, const char *operation); /* with the stage's note */
+bool stage_is_strict(const struct sluice_ctx *c); /* one of several branches, and its failure ends the others */
 void failures_free(struct run *r);
 struct failure *failures_first(const struct run *r); /* the one that explains the others */
 int failures_result(const struct run *r);
