@@ -256,35 +256,42 @@ void guards_fini(struct sluice_loop *l)
 
 /* ---- begin ---- */
 
-static int make_leaf(struct run *r)
+/* The guard hears of it before it is there: whenever we are killed, it is removed. */
+static int make_leaf(struct run *r, const char *base)
 {
         static atomic_uint serial; /* a name's only: no two of one process are alike */
-        const char *base = r->plan->opt.cgroup;
-        char path[PATH_BYTES], name[CGROUP_NAME_BYTES];
+        struct contain *c = &r->contain;
+        char name[CGROUP_NAME_BYTES];
         int e;
 
-        if (!base && r->loop->no_cgroup)
-                return r->loop->no_cgroup;
-        e = base ? 0 : cgroup_own(path, sizeof(path));
-        if (e == 0) {
-                snprintf(name, sizeof(name), "sluice-%d-%u", (int)getpid(), atomic_fetch_add(&serial, 1));
-                e = cgroup_make(&r->contain.leaf, base ? base : path, name);
+        snprintf(name, sizeof(name), "sluice-%d-%u", (int)getpid(), atomic_fetch_add(&serial, 1));
+        e = cgroup_open_base(&c->leaf, base, name);
+        if (e == 0 && c->guard)
+                e = guard_leaf(c->guard->guard, c->id, c->leaf.parent, name);
+        if (e == 0)
+                e = cgroup_make_here(&c->leaf);
+        if (e < 0) {
+                if (c->guard)
+                        guard_tell(c->guard->guard, GUARD_FORGET, c->id, 0);
+                cgroup_close(&c->leaf);
         }
-        if (e < 0 && !base)
-                r->loop->no_cgroup = e; /* it will not be different for the next run */
         return e;
 }
 
 static int begin_cgroup(struct run *r)
 {
-        int e = make_leaf(r);
+        const char *base = r->plan->opt.cgroup;
+        char path[PATH_BYTES];
+        int e;
 
-        if (e == 0 && r->contain.guard) {
-                e = guard_leaf(r->contain.guard->guard, r->contain.id, r->contain.leaf.fd, r->contain.leaf.parent,
-                               r->contain.leaf.name);
-                if (e < 0)
-                        cgroup_remove(&r->contain.leaf);
-        }
+        if (base)
+                return make_leaf(r, base);
+        if (r->loop->no_cgroup)
+                return r->loop->no_cgroup;
+        e = cgroup_own(path, sizeof(path));
+        e = e < 0 ? e : make_leaf(r, path);
+        if (e < 0)
+                r->loop->no_cgroup = e; /* it will not be different for the next run */
         return e;
 }
 

@@ -19,7 +19,7 @@
 #include "check.h"
 #include "run.h"
 
-enum { SETTLE_MS = 5 };
+enum { SETTLE_MS = 5, PATIENCE_MS = 5000 }; /* what was killed may need a moment on a busy machine, whatever the grace */
 
 static struct backend *backend_of(const struct run *r)
 {
@@ -81,6 +81,8 @@ static void signal_commands(struct run *r, int signal)
 
 void end_signal(struct run *r, int signal)
 {
+        if (signal == SIGKILL && r->killed_ns == 0)
+                r->killed_ns = backend_now_ns(backend_of(r));
         contain_look(r);
         signal_commands(r, signal);
         contain_signal(r, signal);
@@ -177,7 +179,7 @@ static void begin_ladder(struct run *r)
 
 void end_settle(struct run *r)
 {
-        bool patient = r->kill_step < 3;
+        bool patient = r->kill_step < 3 || backend_now_ns(backend_of(r)) < r->killed_ns + PATIENCE_MS * UINT64_C(1000000);
 
         if (contain_is_empty(r) || !patient) {
                 r->abandoned += !patient;

@@ -228,7 +228,8 @@ struct run {
         bool began;    /* something of it was started */
         bool stopping; /* on its way to CLOSING */
         bool cancelled, timed_out, failed_fast;
-        int kill_step; /* 0 none, 1 TERM sent, 2 KILL sent, 3 what is left is abandoned */
+        int kill_step;      /* 0 none, 1 TERM sent, 2 KILL sent, 3 what is left is abandoned */
+        uint64_t killed_ns; /* when SIGKILL was sent first; 0: it was not */
         struct op *deadline_op, *grace_op, *settle_op, *cancel_op, *alive_op;
         struct slot *cancel_fd, *alive_fd; /* alive: end of file on it cancels */
         struct contain contain;

@@ -83,45 +83,62 @@ int cgroup_own(char *ret, size_t cap)
 
 /* ---- life ---- */
 
-static int make(struct cgroup *ret, int parent, const char *name)
+int cgroup_open_base(struct cgroup *ret, const char *base, const char *name)
 {
-        struct cgroup g = { .fd = -1, .parent = parent };
+        struct cgroup g = { .fd = -1, .parent = sys_above_stdio(open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) };
 
-        if (mkdirat(parent, name, 0755) < 0)
+        if (g.parent < 0)
                 return -errno;
         snprintf(g.name, sizeof(g.name), "%s", name);
-        g.fd = sys_above_stdio(openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (g.fd < 0) {
-                int error = errno;
-
-                unlinkat(parent, name, AT_REMOVEDIR);
-                return -error;
-        }
         *ret = g;
         return 0;
 }
 
+int cgroup_make_here(struct cgroup *g)
+{
+        if (mkdirat(g->parent, g->name, 0755) < 0)
+                return -errno;
+        g->fd = sys_above_stdio(openat(g->parent, g->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (g->fd < 0) {
+                int error = errno;
+
+                unlinkat(g->parent, g->name, AT_REMOVEDIR);
+                return -error;
+        }
+        return 0;
+}
+
+static int make_or_close(struct cgroup *g)
+{
+        int r = cgroup_make_here(g);
+
+        if (r < 0)
+                cgroup_close(g);
+        return r;
+}
+
 int cgroup_make(struct cgroup *ret, const char *base, const char *name)
 {
-        int parent = sys_above_stdio(open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC)), r;
+        struct cgroup g;
+        int r = cgroup_open_base(&g, base, name);
 
-        if (parent < 0)
-                return -errno;
-        r = make(ret, parent, name);
-        if (r < 0)
-                close(parent);
+        r = r < 0 ? r : make_or_close(&g);
+        if (r == 0)
+                *ret = g;
         return r;
 }
 
 int cgroup_make_below(struct cgroup *ret, const struct cgroup *above, const char *name)
 {
-        int parent = sys_above_stdio(fcntl(above->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)), r;
+        struct cgroup g = { .fd = -1, .parent = sys_above_stdio(fcntl(above->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) };
+        int r;
 
-        if (parent < 0)
+        if (g.parent < 0)
                 return -errno;
-        r = make(ret, parent, name);
-        if (r < 0)
-                close(parent);
+        snprintf(g.name, sizeof(g.name), "%s", name);
+        r = make_or_close(&g);
+        if (r == 0)
+                *ret = g;
         return r;
 }
 

@@ -20,7 +20,11 @@ struct cgroup {
 int cgroup_sweep(const char *base, const char *prefix);
 /* The cgroup v2 directory that this process is in. -ENOENT: there is no cgroup v2 here. */
 int cgroup_own(char *ret, size_t cap);
-/* Makes `name` below the directory `base`. -EACCES, -EROFS, -ENOENT, -EEXIST, ... */
+/* Opens the directory `base`, in which cgroup_make() makes `name`: -EACCES, -ENOENT, ... */
+int cgroup_open_base(struct cgroup *ret, const char *base, const char *name);
+/* Makes what was opened so. */
+int cgroup_make_here(struct cgroup *g);
+/* Both: makes `name` below the directory `base`. -EACCES, -EROFS, -ENOENT, -EEXIST, ... */
 int cgroup_make(struct cgroup *ret, const char *base, const char *name);
 /* The same below another one. */
 int cgroup_make_below(struct cgroup *ret, const struct cgroup *above, const char *name);

@@ -250,7 +250,7 @@ int guard_tell(struct guard *g, enum guard_kind kind, uint64_t id, int signal)
         return r;
 }
 
-int guard_leaf(struct guard *g, uint64_t id, int leaf, int parent, const char *name)
+int guard_leaf(struct guard *g, uint64_t id, int parent, const char *name)
 {
         struct guard_request q = { .kind = GUARD_LEAF, .id = id };
         int r;
@@ -259,7 +259,7 @@ int guard_leaf(struct guard *g, uint64_t id, int leaf, int parent, const char *n
                 return -ENAMETOOLONG;
         strcpy(q.name, name);
         pthread_mutex_lock(&g->lock);
-        r = send_request(g, &q, (const int[]){ leaf, parent }, 2);
+        r = send_request(g, &q, &parent, 1);
         pthread_mutex_unlock(&g->lock);
         return r;
 }

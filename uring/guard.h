@@ -28,8 +28,8 @@ int guard_spawn(struct guard *g, struct spawn *s);
 int guard_confirm(struct guard *g, uint64_t batch, int *ret_member, int *ret_error, enum spawn_step *ret_failed);
 /* Tells it something that is not answered: SIGNAL, KILL, TELL, REAP, FORGET. -EPIPE: it is gone. */
 int guard_tell(struct guard *g, enum guard_kind kind, uint64_t id, int signal);
-/* A cgroup leaf, by its and its parent's fd and its name, that is to end with us. */
-int guard_leaf(struct guard *g, uint64_t id, int leaf, int parent, const char *name);
+/* A cgroup that is to end with us, by its name in the directory `parent`. To be told before it is made. */
+int guard_leaf(struct guard *g, uint64_t id, int parent, const char *name);
 /* Readable when guard_next() has something to say. The guard's to close. */
 int guard_fd(const struct guard *g);
 /* 1: *ret is the next event. 0: there is none now. -EPIPE: it is gone. Never waits. */

@@ -30,7 +30,17 @@
 #include "raw.h"
 #include "tree.h"
 
-enum { SIGSET_BYTES = 8, WALK_MAX = 16384, STRANGERS_MAX = 4096, STRANGERS_EVERY = 64, KILL_WALKS = 8, RETRY_MS = 2 };
+enum {
+        DIRECTORY = 4 /* DT_DIR */,
+        DEPTH_MAX = 8,
+        DENTS_BYTES = 1024,
+        SIGSET_BYTES = 8,
+        WALK_MAX = 16384,
+        STRANGERS_MAX = 4096,
+        STRANGERS_EVERY = 64,
+        KILL_WALKS = 8,
+        RETRY_MS = 2
+};
 
 struct child {
         uint64_t id;
@@ -50,9 +60,10 @@ struct spawning {
         struct spawn_room *room;
 };
 
+/* A cgroup of the host's: announced before it is made, so that none is left whenever the host dies. */
 struct leaf {
         uint64_t id;
-        int fd, parent; /* -1: a free place */
+        int parent;
         char name[GUARD_LEAF_NAME_BYTES];
 };
 
@@ -309,21 +320,50 @@ static void write_one(int directory, const char *name)
 
 static void drop_leaf(struct leaf *l)
 {
-        raw1(SYS_close, l->fd);
         raw1(SYS_close, l->parent);
         *l = leaves[--leaves_nr];
 }
 
-/* A cgroup's members need not be below us. rmdir fails until the last one is gone. */
+/* What is below it was made by the host (one for each command) or by its members. */
+static void remove_below(int directory, int depth)
+{
+        _Alignas(8) char dents[DENTS_BYTES];
+        long n;
+
+        while (depth < DEPTH_MAX && (n = raw3(SYS_getdents64, directory, dents, sizeof(dents))) > 0)
+                for (long at = 0; at < n;) {
+                        const struct kernel_dirent *d = (const void *)(dents + at);
+                        long below = d->type == DIRECTORY && d->name[0] != '.'
+                                             ? raw4(SYS_openat, directory, d->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+                                             : -1;
+
+                        if (below >= 0) {
+                                remove_below((int)below, depth + 1);
+                                raw1(SYS_close, below);
+                                raw3(SYS_unlinkat, directory, d->name, AT_REMOVEDIR);
+                        }
+                        at += d->bytes;
+                }
+}
+
+/* A cgroup's members need not be below us. True: it is gone. */
+static bool end_leaf(const struct leaf *l)
+{
+        long leaf = raw4(SYS_openat, l->parent, l->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+
+        if (leaf < 0)
+                return true;
+        write_one((int)leaf, "cgroup.kill");
+        remove_below((int)leaf, 0);
+        raw1(SYS_close, leaf);
+        return raw3(SYS_unlinkat, l->parent, l->name, AT_REMOVEDIR) != -EBUSY;
+}
+
 static void end_leaves(void)
 {
-        for (uint32_t i = 0; i < leaves_nr;) {
-                write_one(leaves[i].fd, "cgroup.kill");
-                if (raw3(SYS_unlinkat, leaves[i].parent, leaves[i].name, AT_REMOVEDIR) == -EBUSY)
-                        i++;
-                else
+        for (uint32_t i = leaves_nr; i-- > 0;)
+                if (end_leaf(&leaves[i]))
                         drop_leaf(&leaves[i]);
-        }
 }
 
 /* Several walks in a row: who forks while he is killed is met again at once. */
@@ -598,9 +638,9 @@ static void confirm(const struct guard_request *q)
 
 static void add_leaf(const struct guard_request *q, struct received *fds)
 {
-        if (leaves_nr == GUARD_LEAVES_MAX || fds->nr != 2)
+        if (leaves_nr == GUARD_LEAVES_MAX || fds->nr != 1)
                 return;
-        leaves[leaves_nr] = (struct leaf){ .id = q->id, .fd = fds->fds[0], .parent = fds->fds[1] };
+        leaves[leaves_nr] = (struct leaf){ .id = q->id, .parent = fds->fds[0] };
         memcpy(leaves[leaves_nr].name, q->name, sizeof(q->name));
         leaves_nr++;
         fds->nr = 0; /* ours now */

@@ -30,7 +30,7 @@ enum guard_kind {
         GUARD_KILL,    /* SIGKILL to everything below it, again and again until nothing is left; then EMPTY */
         GUARD_TELL,    /* EMPTY as soon as nothing is below the guard */
         GUARD_REAP,    /* the leader of a process group, of which an event has told, may go: no more is sent to its group */
-        GUARD_LEAF,    /* a cgroup to end with the host: fds are the leaf and its parent */
+        GUARD_LEAF,    /* a cgroup to end with the host, by its name in the directory that is sent; it need not exist yet */
         GUARD_FORGET,  /* that cgroup is gone */
         GUARD_BYE,     /* the host needs it no more: what is left is left alone */
 };

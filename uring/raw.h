@@ -58,4 +58,13 @@ RAW long raw6(long nr, long a, long b, long c, long d, long e, long f)
 #define raw4(nr, a, b, c, d)    raw6(nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
 #define raw5(nr, a, b, c, d, e) raw6(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 
+/* What getdents64 fills a buffer with. */
+struct kernel_dirent {
+        uint64_t ino;
+        int64_t offset;
+        uint16_t bytes;
+        uint8_t type;
+        char name[];
+};
+
 #endif

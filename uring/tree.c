@@ -11,14 +11,6 @@
 
 enum { PATH_BYTES = 64, DENTS_BYTES = 2048, TEXT_BYTES = 4096 };
 
-struct kernel_dirent {
-        uint64_t ino;
-        int64_t offset;
-        uint16_t bytes;
-        uint8_t type;
-        char name[];
-};
-
 static char *put_text(char *at, const char *text)
 {
         while (*text)

@@ -870,7 +870,7 @@ static void be_host(int said, int leaf, int parent)
         if (guard_new(&g, false) < 0)
                 _exit(1);
         pids[0] = guard_pid(g);
-        if (leaf >= 0 && guard_leaf(g, 1, leaf, parent, "leaf") < 0)
+        if (leaf >= 0 && guard_leaf(g, 1, parent, "leaf") < 0)
                 _exit(2);
         pids[2] = leave_orphan(g, id_of(1, 0), "(setsid sleep 600 >/dev/null & echo $!)");
         command_shell(&c, id_of(2, 0), "exec setsid sleep 600");
@@ -982,7 +982,7 @@ static void a_leaf_with_a_name_too_long_is_refused(void **state)
         (void)state;
         memset(name, 'x', sizeof(name));
         name[GUARD_LEAF_NAME_BYTES] = '\0';
-        assert_int_equal(guard_leaf(g, 1, 0, 0, name), -ENAMETOOLONG);
+        assert_int_equal(guard_leaf(g, 1, 0, name), -ENAMETOOLONG);
         barrier(g);
         guard_end(g);
 }
