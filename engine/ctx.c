@@ -151,6 +151,8 @@ static int64_t result_of(struct sluice_ctx *c, struct op *op)
         case OP_RESOLVE: {
                 int n = 0;
 
+                if (r == -ECANCELED) /* its strings went with the thread that still looks them up */
+                        return r;
                 if (r < 0 && op->resolve.error == EAI_SERVICE) {
                         sluice_ctx_note(c, "port", "no service '%s': a port is a number or a name of /etc/services",
                                         op->resolve.port);
