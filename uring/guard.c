@@ -360,7 +360,7 @@ static struct spawn as_seen_by_guard(const struct guard *g, const struct spawn *
 
         if (g->pidns) { /* our numbers mean nothing there */
                 copy.group_mode = SPAWN_GROUP_KEEP;
-        } else if (copy.group_mode == SPAWN_GROUP_KEEP) {
+        } else if (copy.group_mode == SPAWN_GROUP_KEEP && getpgrp() > 0) { /* 0: it is of an outer PID namespace */
                 copy.group_mode = SPAWN_GROUP_JOIN;
                 copy.group = getpgrp();
         }
