@@ -2,7 +2,6 @@
 #include "measure.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,28 +60,9 @@ bool parse_count(const char *text, size_t least, size_t *ret)
 
 /* ---- rounds ---- */
 
-/* xorshift64: always the same orders, so that a run can be repeated. */
-static uint64_t next_random(uint64_t *state)
-{
-        *state ^= *state << 13;
-        *state ^= *state >> 7;
-        *state ^= *state << 17;
-        return *state;
-}
-
-static void shuffle(size_t *order, size_t n, uint64_t *state)
-{
-        for (size_t i = n; i > 1; i--) {
-                size_t j = next_random(state) % i, kept = order[i - 1];
-
-                order[i - 1] = order[j];
-                order[j] = kept;
-        }
-}
-
 int rounds_run(struct rounds *r, measure_fn *fn, void *arg)
 {
-        uint64_t state = 0x9e3779b97f4a7c15;
+        uint64_t state = SHUFFLE_SEED;
         size_t order[r->subjects_nr];
 
         r->samples = calloc(r->rounds_nr * r->subjects_nr, sizeof(*r->samples));
@@ -121,41 +101,6 @@ static double figure_of(const struct sample *s, const struct sample *base, enum 
                 return s->wall_ms - base->wall_ms;
         }
         return 0;
-}
-
-static int compare(const void *a, const void *b)
-{
-        const double x = *(const double *)a, y = *(const double *)b;
-
-        return (x > y) - (x < y);
-}
-
-/* How many values may be left off at either end: the largest k for which fewer than k of n fair coins fall heads with a
- * chance of at most 2.5 %. 0: n is too small for any. */
-static size_t interval_cut(size_t n)
-{
-        double chance = 0;
-        size_t k = 0;
-
-        for (; k < n / 2; k++) {
-                chance += exp(lgamma((double)n + 1) - lgamma((double)k + 1) - lgamma((double)(n - k) + 1) - (double)n * log(2));
-                if (chance > 0.025)
-                        break;
-        }
-        return k;
-}
-
-static struct estimate estimate_of(double *values, size_t n)
-{
-        size_t cut = interval_cut(n);
-
-        qsort(values, n, sizeof(*values), compare);
-        return (struct estimate){
-                .least = values[0],
-                .median = (values[(n - 1) / 2] + values[n / 2]) / 2,
-                .low = values[cut ? cut - 1 : 0],
-                .high = values[cut ? n - cut : n - 1],
-        };
 }
 
 struct estimate rounds_estimate(const struct rounds *r, size_t subject, enum figure what)

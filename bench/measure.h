@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <sys/resource.h>
 
+#include "statistics.h"
+
 struct sample {
         double wall_ms, cpu_ms;
 };
@@ -36,11 +38,6 @@ enum figure {
         WALL_RATIO, /* to the base, of the same round */
         CPU_RATIO,
         WALL_DIFFERENCE,
-};
-/* The interval holds the true median in 95 of 100 cases, whatever the distribution: it is the one of the sign test. Of
- * fewer than six values it is all of them. */
-struct estimate {
-        double least, median, low, high;
 };
 struct estimate rounds_estimate(const struct rounds *r, size_t subject, enum figure what);
 void rounds_print(const struct rounds *r);

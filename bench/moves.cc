@@ -215,6 +215,9 @@ void file_to_socket(benchmark::State &state, method m)
                         break;
                 }
         }
+        /* Not close() alone: a ring with DEFER_TASKRUN may hold the file of a completed operation until its next turn, and
+         * nobody turns the loop while this waits. */
+        shutdown(ends[0], SHUT_WR);
         close(ends[0]);
         reader.join();
         close(ends[1]);

@@ -1,62 +1,32 @@
-/* engine/buffer.c: see buffer.h. Called by links; calls malloc. (Per-node pools take its place later.) */
+/* engine/buffer.c: see buffer.h: a pool's buffers as links and functions use them. Calls pool.c. */
 #include "buffer.h"
 
-#include <stdlib.h>
-
 #include "check.h"
+#include "pool.h"
 
-static void buffer_drop(struct pin *pin)
+struct buffer *buffer_get(struct sluice_pool *pool)
 {
-        struct buffer *b = container_of(pin, struct buffer, pin);
-        struct buffers *home = b->home;
-
-        ASSERT(home->lent > 0);
-        home->lent--;
-        if (home->idle_nr >= BUFFER_IDLE_MAX) {
-                free(b);
-                return;
-        }
-        list_push(&home->idle, &b->node);
-        home->idle_nr++;
-}
-
-void buffers_init(struct buffers *b)
-{
-        *b = (struct buffers){ 0 };
-        list_init(&b->idle);
-}
-
-void buffers_fini(struct buffers *b)
-{
-        struct list *node;
-
-        while ((node = list_pop(&b->idle)))
-                free(container_of(node, struct buffer, node));
-        b->idle_nr = 0;
-}
-
-struct buffer *buffer_get(struct buffers *home)
-{
-        struct list *node = list_pop(&home->idle);
         struct buffer *b;
 
-        if (node) {
-                b = container_of(node, struct buffer, node);
-                home->idle_nr--;
-        } else {
-                b = malloc(sizeof(*b) + BUFFER_BYTES);
-                if (!b)
-                        return NULL;
-        }
-        b->pin = (struct pin){ .refs = 1, .drop = buffer_drop };
-        list_init(&b->node);
-        b->home = home;
-        home->lent++;
-        return b;
+        CHECK(pool->buffer_bytes >= BUFFER_BYTES);
+        return pool_take(pool, &b) < 0 ? NULL : b;
+}
+
+struct buffer *buffer_get_own(struct sluice_pool *pool)
+{
+        struct sluice_buffer *b;
+
+        return sluice_pool_get(pool, &b) < 0 ? NULL : (struct buffer *)(void *)b;
 }
 
 void buffer_unref(struct buffer *b)
 {
         if (b)
                 pin_unref(&b->pin);
+}
+
+void buffer_own(struct buffer *b)
+{
+        ASSERT(!b->own);
+        b->own = true;
 }

@@ -73,12 +73,12 @@ static void set_group(struct sluice_ctx *c)
 
         s->terminal = -1;
         s->group_mode = SPAWN_GROUP_KEEP;
-        if (!(r->plan->opt.flags & SLUICE_PROCESS_GROUP))
+        if (!(r->opt.flags & SLUICE_PROCESS_GROUP))
                 return;
         s->group_mode = r->has_leader ? SPAWN_GROUP_JOIN : SPAWN_GROUP_NEW;
         s->group = r->group; /* 0: the guard knows, and will tell us when the starts are confirmed */
         r->has_leader = true;
-        if (r->plan->opt.flags & SLUICE_TERMINAL && r->terminal_taken && r->terminal_fd < 0)
+        if (r->opt.flags & SLUICE_TERMINAL && r->terminal_taken && r->terminal_fd < 0)
                 r->terminal_fd = terminal_open();
         s->terminal = r->terminal_fd;
 }
@@ -106,7 +106,7 @@ static void fill_spec(struct sluice_ctx *c)
                                    .directory = p->directory,
                                    .extra = p->extra,
                                    .extra_nr = (uint32_t)o->fds_nr,
-                                   .die_with_parent = r->plan->opt.flags & SLUICE_DIE_WITH_PARENT && loop_exclusive(r->loop),
+                                   .die_with_parent = r->opt.flags & SLUICE_DIE_WITH_PARENT && loop_exclusive(r->loop),
                                    .set_umask = o->flags & SLUICE_COMMAND_UMASK,
                                    .umask = o->umask,
                                    .nice = o->nice,
@@ -136,6 +136,8 @@ static int make_watches(struct sluice_ctx *c)
                 c->child.exit_op = op_new(b, OP_POLL, child_exited, c);
         if ((!c->child.by_guard && !c->child.exit_op) || slot_reserve(&c->child.pidfd, b) < 0)
                 return -ENOMEM;
+        if (c->child.command.forked)
+                return 0;
         c->child.spawn_op = op_new(b, OP_SPAWN, child_spawned, c);
         return c->child.spawn_op ? 0 : -ENOMEM;
 }
@@ -155,6 +157,22 @@ static int start_on_thread(struct sluice_ctx *c)
         return 0;
 }
 
+static void spawn_succeeded(struct sluice_ctx *c);
+
+/* It runs at once, as a thread does. */
+static int start_by_fork(struct sluice_ctx *c)
+{
+        int e = worker_fork(c);
+
+        if (e < 0)
+                return e;
+        let_go_of_fds(c);
+        drop_lent_copies(c);
+        c->child.started_ns = backend_now_ns(backend_of(c->run));
+        spawn_succeeded(c);
+        return 0;
+}
+
 static int child_start(struct sluice_ctx *c)
 {
         struct run *r = c->run;
@@ -169,10 +187,13 @@ static int child_start(struct sluice_ctx *c)
         fill_spec(c);
         set_group(c);
         e = contain_spawn(c, &ch->spec);
+        e = e < 0 ? e : worker_begin(c);
         e = e < 0 ? e : memory_begin(c);
         e = e < 0 ? e : make_watches(c);
         if (e < 0)
                 return e;
+        if (ch->command.forked)
+                return start_by_fork(c);
         ch->spawn_op->spawn.spec = &ch->spec;
         ch->state = CHILD_STARTING;
         ch->started_ns = backend_now_ns(backend_of(r));
@@ -238,6 +259,7 @@ static void spawn_succeeded(struct sluice_ctx *c)
         struct child *ch = &c->child;
 
         note_pid(c);
+        worker_started(c);
         ch->state = CHILD_RUNNING;
         if (!ch->by_guard)
                 watch_exit(c, ch->exit_op);
@@ -322,7 +344,7 @@ void child_spawn_next(struct run *r)
         if (e < 0) {
                 spawn_fail(c, e, "start");
                 confirm_starts(r);
-        } else if (is_thread(c)) {
+        } else if (c->child.state == CHILD_RUNNING) {
                 child_spawn_next(r);
         }
 }
@@ -359,7 +381,7 @@ static void child_spawned(struct op *op)
 
 static bool ended_by_pipe(const struct child *ch)
 {
-        return ch->status.signal == SIGPIPE || (ch->status.signal == 0 && ch->status.exit_status == 128 + SIGPIPE);
+        return ch->status.signal == SIGPIPE || (ch->status.signal == 0 && ch->status.exit_status == 128 + SIGPIPE && !ch->worker);
 }
 
 /* Whether the reader of a pipe between two commands still has it open: then it was not this pipe that broke. A reader
@@ -393,6 +415,7 @@ void child_ended(struct sluice_ctx *c, const struct child_status *status)
         ch->ended_ns = backend_now_ns(backend_of(r));
         ch->reaped = !ch->leader;
         ch->cpu_s = ch->status.cpu_s;
+        worker_ended(c);
         r->cpu_children_s += ch->cpu_s;
         memory_stop(c);
         said_finish(c);
@@ -470,21 +493,25 @@ void child_fini(struct sluice_ctx *c)
 {
         drop_exit_op(&c->child);
         let_go_of_fds(c);
+        if (is_thread(c))
+                thread_fini(c);
         c->child.stderr_read = slot_unref(c->child.stderr_read);
         c->child.pidfd = slot_unref(c->child.pidfd);
         cgroup_close(&c->child.memory.cgroup);
+        worker_fini(c);
         prepared_fini(&c->child.prep);
 }
 
 bool stage_upstream_exited(const struct run *r, int stage)
 {
-        for (int i = stage;;) {
-                int link = r->stages[i].def->in_link;
+        const uint64_t *above = r->plan->above + (size_t)stage * r->plan->row_words;
 
-                if (link < 0)
-                        return true;
-                i = r->plan->links[link].from;
-                if (is_command(&r->stages[i]) && r->stages[i].child.state != CHILD_EXITED)
-                        return false;
-        }
+        for (size_t w = 0; w < r->plan->row_words; w++)
+                for (uint64_t bits = above[w]; bits; bits &= bits - 1) {
+                        const struct sluice_ctx *c = &r->stages[w * 64 + (size_t)__builtin_ctzll(bits)];
+
+                        if (is_command(c) && c->child.state != CHILD_EXITED)
+                                return false;
+                }
+        return true;
 }

@@ -280,7 +280,7 @@ static int make_leaf(struct run *r, const char *base)
 
 static int begin_cgroup(struct run *r)
 {
-        const char *base = r->plan->opt.cgroup;
+        const char *base = r->opt.cgroup;
         char path[PATH_BYTES];
         int e;
 
@@ -304,7 +304,7 @@ static int begin_auto(struct run *r, bool guard)
                 return e;
         e = begin_cgroup(r);
         c->kind = SLUICE_CONTAIN_CGROUP;
-        if (e == 0 || r->plan->opt.contain == SLUICE_CONTAIN_CGROUP)
+        if (e == 0 || r->opt.contain == SLUICE_CONTAIN_CGROUP)
                 return e;
         c->kind = guard ? SLUICE_CONTAIN_GUARD : SLUICE_CONTAIN_WALK;
         if (!guard)
@@ -346,8 +346,8 @@ static void split_leaf(struct run *r)
 int contain_begin(struct run *r)
 {
         struct contain *c = &r->contain;
-        enum sluice_contain wanted = r->plan->opt.contain;
-        bool guard = r->plan->opt.flags & SLUICE_GUARD;
+        enum sluice_contain wanted = r->opt.contain;
+        bool guard = r->opt.flags & SLUICE_GUARD;
         int e = 0;
 
         if (c->kind != SLUICE_CONTAIN_AUTO)
@@ -411,7 +411,7 @@ bool contain_reaches(const struct sluice_ctx *c)
 
         if (k->guard && k->guard->dead)
                 return false;
-        return has_guard_walk(k) || (k->kind == SLUICE_CONTAIN_CGROUP && c->child.prep.cgroup < 0);
+        return (has_guard_walk(k) && c->child.by_guard) || (k->kind == SLUICE_CONTAIN_CGROUP && c->child.prep.cgroup < 0);
 }
 
 static void see(struct contain *c, pid_t pid)
@@ -441,8 +441,9 @@ void contain_look(struct run *r)
         if (c->kind != SLUICE_CONTAIN_WALK)
                 return;
         for (size_t i = 0; i < r->plan->stages_nr; i++) {
-                size_t nr =
-                        r->stages[i].child.state == CHILD_RUNNING ? tree_walk(r->stages[i].child.pid, below, CONTAIN_SEEN_MAX) : 0;
+                const struct child *ch = &r->stages[i].child;
+                /* A thread has no pid, and below 0 is whatever the host has started, other runs and its own business. */
+                size_t nr = ch->state == CHILD_RUNNING && ch->pid > 0 ? tree_walk(ch->pid, below, CONTAIN_SEEN_MAX) : 0;
 
                 for (size_t k = 0; k < nr; k++)
                         see(c, below[k]);

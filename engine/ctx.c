@@ -101,8 +101,17 @@ void ctx_forget_fd(struct sluice_ctx *c, int fd)
         free(f);
 }
 
+/* A wait holds what it waits for: others would not see it closed before the wait is over. */
 void sluice_ctx_close(struct sluice_ctx *c, int fd)
 {
+        struct slot *s = ctx_slot(c, fd);
+
+        for (struct list *n = c->calls.next; n != &c->calls; n = n->next) {
+                struct call *k = container_of(n, struct call, node);
+
+                if (s && k->op && k->op->kind == OP_POLL && k->op->in == s)
+                        backend_cancel(backend_of(c), k->op);
+        }
         ctx_forget_fd(c, fd);
 }
 
@@ -248,6 +257,7 @@ static struct op *call_op(struct sluice_ctx *c, enum op_kind kind, int fd)
 
 void ctx_cancel_calls(struct sluice_ctx *c)
 {
+        nested_cancel(c);
         for (struct list *n = c->calls.next; n != &c->calls; n = n->next) {
                 struct call *k = container_of(n, struct call, node);
 
@@ -314,6 +324,7 @@ int sluice_ctx_linked(const struct sluice_ctx *c, enum sluice_direction dir)
 void sluice_ctx_ready(struct sluice_ctx *c)
 {
         c->function_waits = false;
+        c->asked = true;
         function_kick(c);
 }
 
@@ -347,6 +358,9 @@ static int call_path(struct sluice_ctx *c, struct op *op, const char *path, cons
                 break;
         case OP_LINK:
                 op->name.to = copy;
+                break;
+        case OP_SYMBOL:
+                op->symbol.name = copy;
                 break;
         case OP_FIND:
                 op->find.file = copy;
@@ -389,6 +403,11 @@ int sluice_ctx_unlink(struct sluice_ctx *c, const char *path, sluice_then_fn *th
 int ctx_find(struct sluice_ctx *c, const char *command, const char *path, int directory, sluice_then_fn *then)
 {
         return call_path(c, call_op(c, OP_FIND, directory), command, path, then);
+}
+
+int ctx_symbol(struct sluice_ctx *c, int fd, const char *name, sluice_then_fn *then)
+{
+        return call_path(c, call_op(c, OP_SYMBOL, fd), name, NULL, then);
 }
 
 /* The strings and *ret stay until close(). */
@@ -469,8 +488,10 @@ int sluice_ctx_connect(struct sluice_ctx *c, int fd, const struct sockaddr *addr
 
         if (!op)
                 return -ENOMEM;
-        memcpy(&op->net.address, address, bytes);
-        op->net.bytes = bytes;
+        if (op_set_address(op, address, bytes) < 0) {
+                op_free(op);
+                return -ENOMEM;
+        }
         return call_start(c, op, timeout_ms, then);
 }
 
@@ -503,6 +524,43 @@ int sluice_ctx_wait(struct sluice_ctx *c, int fd, unsigned events, int64_t timeo
                 return -ENOMEM;
         op->poll.events = events;
         return call_start(c, op, timeout_ms, then);
+}
+
+int sluice_ctx_splice(struct sluice_ctx *c, int from, int64_t offset_from, int to, int64_t offset_to, size_t bytes,
+                      sluice_then_fn *then)
+{
+        struct slot *in = ctx_slot(c, from), *out = ctx_slot(c, to);
+        struct op *op = in && out ? op_new(backend_of(c), OP_SPLICE, call_done, NULL) : NULL;
+
+        if (!op)
+                return in && out ? -ENOMEM : -EBADF;
+        op_pin(op, in, out, NULL);
+        op->move.offset_in = offset_from;
+        op->move.offset_out = offset_to;
+        op->move.bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+        return call_start(c, op, 0, then);
+}
+
+int sluice_ctx_tee(struct sluice_ctx *c, int from, int to, size_t bytes, sluice_then_fn *then)
+{
+        struct slot *in = ctx_slot(c, from), *out = ctx_slot(c, to);
+        struct op *op = in && out ? op_new(backend_of(c), OP_TEE, call_done, NULL) : NULL;
+
+        if (!op)
+                return in && out ? -ENOMEM : -EBADF;
+        op_pin(op, in, out, NULL);
+        op->move.bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+        return call_start(c, op, 0, then);
+}
+
+void sluice_ctx_cancel(struct sluice_ctx *c)
+{
+        ctx_cancel_calls(c);
+}
+
+int sluice_ctx_may_block(const struct sluice_ctx *c)
+{
+        return c->run->opt.driver == SLUICE_DRIVER_RING || !loop_exclusive(c->run->loop);
 }
 
 ssize_t sluice_ctx_try_read(struct sluice_ctx *c, int fd, void *data, size_t bytes)
@@ -596,6 +654,31 @@ int sluice_ctx_size(struct sluice_ctx *c, int fd, int64_t *ret)
         return 0;
 }
 
+int sluice_ctx_names(struct sluice_ctx *c, int fd)
+{
+        struct backend *b = backend_of(c);
+        struct fd_info info;
+        int r = b->ops->inspect(b, fd, &info);
+
+        return r < 0 ? r : (int)info.names;
+}
+
+int sluice_ctx_mode(struct sluice_ctx *c, int fd)
+{
+        struct backend *b = backend_of(c);
+        struct fd_info info;
+        int r = b->ops->inspect(b, fd, &info);
+
+        return r < 0 ? r : (int)info.mode;
+}
+
+int sluice_ctx_watch(struct sluice_ctx *c, int fd, unsigned mask)
+{
+        struct backend *b = backend_of(c);
+
+        return (int)keep_new_fd(c, b->ops->watch(b, fd, mask));
+}
+
 int sluice_ctx_kind(struct sluice_ctx *c, int fd)
 {
         struct backend *b = backend_of(c);
@@ -625,7 +708,17 @@ int sluice_ctx_kind(struct sluice_ctx *c, int fd)
 
 unsigned sluice_ctx_outputs(const struct sluice_ctx *c)
 {
-        return c->def->outputs;
+        return c->def->out.nr;
+}
+
+unsigned sluice_ctx_inputs(const struct sluice_ctx *c)
+{
+        return c->def->in.nr;
+}
+
+int sluice_ctx_memory(const struct sluice_ctx *c)
+{
+        return is_function(c);
 }
 
 static int keep_slot(struct sluice_ctx *c, struct slot *s)
@@ -688,11 +781,17 @@ int sluice_ctx_is_ready(struct sluice_ctx *c, int fd, unsigned events)
         return s ? b->ops->ready(b, s, events) : -EBADF;
 }
 
+void sluice_ctx_fail(struct sluice_ctx *c, int error)
+{
+        stage_fail(c, error, "move");
+}
+
 void sluice_ctx_enough(struct sluice_ctx *c)
 {
         c->outcome.early = true;
-        if (c->def->in_link >= 0 && c->run->links[c->def->in_link].driven)
-                link_poke_sink(&c->run->links[c->def->in_link].link);
+        for (unsigned i = 0; i < c->def->in.nr; i++)
+                if (c->run->links[c->def->in.links[i]].driven)
+                        link_enough(&c->run->links[c->def->in.links[i]].link);
         run_wake(c->run);
 }
 

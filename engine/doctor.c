@@ -51,8 +51,7 @@ static void ring(struct report *r, const struct probe *p)
         const struct probe_ring *k = &p->ring;
 
         if (k->error < 0) {
-                say(r, "io_uring", SLUICE_AMISS, ring_cure(p),
-                    "refused: %s (pipelines whose links are all direct or pipe still run)", strerror(-k->error));
+                say(r, "io_uring", SLUICE_AMISS, ring_cure(p), "refused: %s (epoll does its work)", strerror(-k->error));
                 return;
         }
         say(r, "io_uring", SLUICE_GOOD, "", "yes%s%s%s%s%s", k->setup_flags & IORING_SETUP_DEFER_TASKRUN ? ", DEFER_TASKRUN" : "",
@@ -129,10 +128,49 @@ static void limits(struct report *r, const struct probe *p)
             p->pidfd ? "yes" : "no");
         say(r, "close_range", p->close_range ? SLUICE_GOOD : SLUICE_NOTE,
             "Linux 5.11: without it commands inherit descriptors that the host left open", "%s", p->close_range ? "yes" : "no");
-        if (p->numa_nodes > 0)
-                say(r, "NUMA nodes", SLUICE_GOOD, "", "%d", p->numa_nodes);
+}
+
+/* What buffers are made of: engine/pool.h. */
+static void memory(struct report *r, const struct probe *p)
+{
+        bool thp = p->thp[0] && strcmp(p->thp, "never") != 0;
+
+        if (!p->numa_several)
+                say(r, "NUMA nodes", SLUICE_GOOD, "", "1: nothing to place, all memory is near");
+        else if (p->numa_nodes > 0)
+                say(r, "NUMA nodes", SLUICE_GOOD, "", "%d with memory: buffers and the kernel's workers go where their thread runs",
+                    p->numa_nodes);
         else
-                say(r, "NUMA nodes", SLUICE_NOTE, "install libhwloc15", "unknown: hwloc is not installed");
+                say(r, "NUMA nodes", SLUICE_NOTE, "install libhwloc15", "several, but which is near is unknown: %s",
+                    p->numa_nodes == -ENOSYS ? "hwloc is not installed" : "hwloc cannot read this machine");
+        if (p->huge_free > 0)
+                say(r, "large pages", SLUICE_GOOD, "", "%ld of 2 MiB in reserve, taken first", p->huge_free);
+        else
+                say(r, "large pages", thp ? SLUICE_GOOD : SLUICE_NOTE,
+                    "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled; or sysctl -w vm.nr_hugepages=64",
+                    "none in reserve; %s",
+                    thp ? "asked for as memory is touched" : "none when asked for: buffers are of 4 KiB pages");
+}
+
+/* Tried out: buffers that this thread gets and gives back are at home where it runs. */
+static void buffers(struct report *r)
+{
+        enum { TRIED = 4 };
+        struct sluice_pool_stats s = { .size = sizeof(s) };
+        struct sluice_buffer *tried[TRIED];
+        struct sluice_pool *p;
+        int n = 0;
+
+        if (sluice_pool_new(&p, NULL) < 0)
+                return;
+        while (n < TRIED && sluice_pool_get(p, &tried[n]) == 0)
+                n++;
+        for (int i = 0; i < n; i++)
+                sluice_buffer_put(tried[i]);
+        sluice_pool_stats(p, &s);
+        say(r, "buffers", s.frees_remote ? SLUICE_NOTE : SLUICE_GOOD, "bind the host's threads, or --numa=NODE",
+            "%d tried: %llu local frees, %llu remote", n, (unsigned long long)s.frees_local, (unsigned long long)s.frees_remote);
+        sluice_pool_unref(p);
 }
 
 void sluice_doctor(sluice_finding_fn *fn, void *arg)
@@ -143,12 +181,14 @@ void sluice_doctor(sluice_finding_fn *fn, void *arg)
         probe_all(&p);
         say(&r, "kernel", SLUICE_GOOD, "", "%s", p.kernel);
         ring(&r, &p);
-        say(&r, "backend", p.ring.error < 0 ? SLUICE_AMISS : SLUICE_GOOD, "see io_uring above", "%s",
-            p.ring.error < 0 ? "none: only direct and pipe links can run" : "io_uring");
+        say(&r, "backend", p.ring.error < 0 ? SLUICE_NOTE : SLUICE_GOOD, "see io_uring above", "%s",
+            p.ring.error < 0 ? "epoll, with threads for storage" : "io_uring");
         zero_copy(&r, &p);
         pipes(&r, &p);
         processes(&r);
         limits(&r, &p);
+        memory(&r, &p);
+        buffers(&r);
 }
 
 void sluice_pipe_budget(size_t bytes)

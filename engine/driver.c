@@ -18,7 +18,11 @@ struct driver_choice driver_choose(const struct driver_facts *f)
                 return (struct driver_choice){ f->forced, "asked for" };
         if (lockable)
                 return (struct driver_choice){ SLUICE_DRIVER_RING, "a process may hold the pipe's lock" };
+        if (f->may_block && f->may_be_cached)
+                return (struct driver_choice){ SLUICE_DRIVER_AUTO, "inline what is in the page cache, by the ring what is not" };
         if (f->may_block)
                 return (struct driver_choice){ SLUICE_DRIVER_RING, "storage may block" };
+        if (f->sockets && !f->forbid_copy)
+                return (struct driver_choice){ SLUICE_DRIVER_AUTO, "between sockets it is seen while they move" };
         return (struct driver_choice){ SLUICE_DRIVER_INLINE, "neither side blocks" };
 }

@@ -54,6 +54,7 @@ static void signal_commands(struct run *r, int signal)
         struct backend *b = backend_of(r);
         bool group = false;
 
+        threads_mark(r);
         for (size_t i = 0; i < r->plan->stages_nr; i++) {
                 struct sluice_ctx *c = &r->stages[i];
 
@@ -101,7 +102,7 @@ void end_start_grace(struct run *r)
         op = op_new(backend_of(r), OP_TIMER, grace_over, r);
         if (!op)
                 return;
-        op->timer.at_ns = backend_now_ns(backend_of(r)) + (uint64_t)r->plan->opt.grace_ms * 1000000u;
+        op->timer.at_ns = backend_now_ns(backend_of(r)) + (uint64_t)r->opt.grace_ms * 1000000u;
         r->grace_op = op;
         backend_submit(backend_of(r), op);
 }
@@ -215,6 +216,9 @@ void run_stop(struct run *r)
         if (r->stopping || r->phase >= RUN_CLOSING || r->phase == RUN_NEW)
                 return;
         r->stopping = true;
+        admit_cancel(r);
+        if (at_once)
+                threads_mark(r);
         for (size_t i = 0; i < r->plan->stages_nr; i++)
                 ctx_cancel_calls(&r->stages[i]);
         for (size_t i = 0; i < r->plan->links_nr; i++) {
@@ -262,7 +266,7 @@ int end_watch_deadline(struct run *r)
 
         if (!op)
                 return -ENOMEM;
-        op->timer.at_ns = backend_now_ns(backend_of(r)) + (uint64_t)r->plan->opt.timeout_ms * 1000000u;
+        op->timer.at_ns = backend_now_ns(backend_of(r)) + (uint64_t)r->opt.timeout_ms * 1000000u;
         r->deadline_op = op;
         backend_submit(backend_of(r), op);
         return 0;
@@ -312,12 +316,12 @@ static void alive_read(struct op *op);
 
 static void alive_ended(struct run *r)
 {
-        sluice_cancel_fire(r->plan->opt.cancel);
+        sluice_cancel_fire(r->opt.cancel);
 }
 
 static bool read_by_operation(struct run *r)
 {
-        struct buffer *buffer = buffer_get(&r->loop->buffers);
+        struct buffer *buffer = buffer_get_own(r->loop->pool);
         struct op *op = buffer ? op_new(backend_of(r), OP_READ, alive_read, r) : NULL;
 
         if (op) {
@@ -371,7 +375,7 @@ static void alive_polled(struct op *op)
 
 int end_watch_cancel(struct run *r)
 {
-        struct sluice_cancel *token = r->plan->opt.cancel;
+        struct sluice_cancel *token = r->opt.cancel;
         int e = watch(r, cancel_fd(token), &r->cancel_fd, &r->cancel_op, cancel_fired);
 
         if (e == 0 && cancel_alive_fd(token) >= 0)

@@ -57,17 +57,19 @@ static int afterwards(const struct run_link *l, char *buf, size_t cap)
         }
         if (l->mode == SLUICE_LINK_DIRECT)
                 return l->metered.certainty ? snprintf(buf, cap, "; about %" PRIu64 " bytes", l->metered.value) : 0;
+        if (l->mode == SLUICE_LINK_HANDOVER && l->run->phase == RUN_DONE)
+                return snprintf(buf, cap, "; %" PRIu64 " bytes", c->delivered);
         if (!l->driven || l->link.state != LINK_ENDED)
                 return 0;
-        if (l->mode == SLUICE_LINK_HANDOVER)
-                return snprintf(buf, cap, "; %" PRIu64 " bytes", c->delivered);
         if (l->link.pipe_bytes && l->link.driver != SLUICE_DRIVER_COPY)
                 size_words(l->link.pipe_bytes, pipe, sizeof(pipe));
-        n = snprintf(buf, cap, "; driver %s (%s)%s%s%s", sluice_driver_name(l->link.driver),
+        n = snprintf(buf, cap, "; driver %s (%s)%s%s%s", sluice_driver_name(link_driver(&l->link)),
                      l->link.fallback   ? l->link.fallback
                      : l->driver_reason ? l->driver_reason
                                         : "chosen",
                      pipe[0] ? ", through a " : "", pipe, pipe[0] ? " pipe" : "");
+        if (n >= 0 && (size_t)n < cap && link_driver_changes(&l->link))
+                n += snprintf(buf + n, cap - (size_t)n, ", changed %u times", link_driver_changes(&l->link));
         if (n >= 0 && (size_t)n < cap)
                 n += snprintf(buf + n, cap - (size_t)n, "; %" PRIu64 " bytes spliced, %" PRIu64 " copied", c->spliced, c->copied);
         return n;

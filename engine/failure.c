@@ -46,43 +46,55 @@ void run_fail(struct run *r, struct failure *f)
         run_note_failure(r, f);
         if (f && f->class != FAILURE_ENGINE)
                 return;
-        r->failed_fast |= (r->plan->opt.flags & SLUICE_FAIL_FAST) != 0;
+        r->failed_fast |= (r->opt.flags & SLUICE_FAIL_FAST) != 0;
         run_stop(r);
 }
 
-/* Without its ring the backend says EPERM or the like to whatever was asked: that is not the file's or the peer's. */
+/* What else there is to say of an error. io_uring that was asked for by name, and is refused, says EPERM or the like to whatever
+ * was asked: that is not the file's or the peer's. */
 static const char *refusal(const struct run *r, int error)
 {
-        int refused = r->loop->backend->refused;
+        const struct backend *b = r->loop->backend;
+        bool by_name = b->kind == BACKEND_URING;
 
-        return refused < 0 && error == refused ? " (io_uring is refused here; 'sluice doctor' names the cure)" : "";
+        if (error == -EUSERS)
+                return " (no thread can be made for it: ulimit -u, or the cgroup's pids.max)";
+        return by_name && b->refused < 0 && error == b->refused ? " (io_uring is refused here; 'sluice doctor' names the cure)"
+                                                                : "";
 }
 
-/* The nearest stage above with several outputs; NULL: none. */
-static const struct sluice_ctx *fork_above(const struct sluice_ctx *c)
+/* Whether the stages above with several outputs, the nearest on each way, let their readers fail; *found: there is one. */
+static bool forks_allow(const struct run *r, int stage, bool *found)
 {
-        const struct run *r = c->run;
-        int link;
+        const struct joints *in = &r->stages[stage].def->in;
+        bool allow = true;
 
-        for (int i = c->index; (link = r->stages[i].def->in_link) >= 0;) {
-                i = r->plan->links[link].from;
-                if (r->stages[i].def->ops->output)
-                        return &r->stages[i];
+        for (unsigned i = 0; i < in->nr; i++) {
+                const struct sluice_ctx *from = &r->stages[r->plan->links[in->links[i]].from];
+
+                if (from->def->ops->traits & SLUICE_MANY_OUTPUTS) {
+                        *found = true;
+                        allow &= (from->def->ops->traits & SLUICE_OUTPUTS_MAY_FAIL) != 0;
+                } else {
+                        allow &= forks_allow(r, from->index, found);
+                }
         }
-        return NULL;
+        return allow;
 }
 
 bool stage_is_strict(const struct sluice_ctx *c)
 {
-        const struct sluice_ctx *fork = fork_above(c);
+        bool found = false, allow = forks_allow(c->run, c->index, &found);
 
-        return fork && !fork->def->ops->outputs_may_fail;
+        return found && !allow;
 }
 
 /* Whether others go on without it: one branch of several that may fail. */
 static bool is_expendable(const struct sluice_ctx *c)
 {
-        return c->run->phase >= RUN_MOVING && !(c->run->plan->opt.flags & SLUICE_FAIL_FAST) && fork_above(c) && !stage_is_strict(c);
+        bool found = false, allow = forks_allow(c->run, c->index, &found);
+
+        return c->run->phase >= RUN_MOVING && !(c->run->opt.flags & SLUICE_FAIL_FAST) && found && allow;
 }
 
 /* An end that failed ends the run; one whose failure is to be ignored only itself, if it had begun to move. */

@@ -26,7 +26,7 @@ void stage_saw(struct sluice_ctx *c, int error, const char *operation)
 
 static bool ended_by_pipe(const struct child *ch)
 {
-        return ch->status.signal == SIGPIPE || (ch->status.signal == 0 && ch->status.exit_status == 128 + SIGPIPE);
+        return ch->status.signal == SIGPIPE || (ch->status.signal == 0 && ch->status.exit_status == 128 + SIGPIPE && !ch->worker);
 }
 
 /* ---- one stage's verdict ---- */
@@ -39,13 +39,13 @@ static enum sluice_verdict verdict_of_command(const struct child *ch)
                 return SLUICE_VERDICT_NONE;
         if (ch->memory.exceeded)
                 return SLUICE_VERDICT_FAILED;
-        if (ch->told_to_end && (!s->known || s->signal || s->exit_status))
+        if (ch->told_to_end && (!s->known || s->signal || s->exit_status || ch->worker))
                 return SLUICE_VERDICT_ENDED;
         if (!s->known)
                 return SLUICE_VERDICT_FAILED;
         if (ended_by_pipe(ch))
                 return SLUICE_VERDICT_PIPE;
-        return s->signal || s->exit_status ? SLUICE_VERDICT_FAILED : SLUICE_VERDICT_OK;
+        return s->signal || s->exit_status || ch->worker ? SLUICE_VERDICT_FAILED : SLUICE_VERDICT_OK;
 }
 
 static enum sluice_verdict verdict_of_error(int error)
@@ -53,21 +53,21 @@ static enum sluice_verdict verdict_of_error(int error)
         return error == -EPIPE ? SLUICE_VERDICT_PIPE : SLUICE_VERDICT_FAILED;
 }
 
-static enum sluice_verdict verdict_of_thread(const struct child *ch)
+static enum sluice_verdict verdict_of_returned(const struct child *ch)
 {
-        if (ch->thread_result == 0)
+        if (ch->result == 0)
                 return SLUICE_VERDICT_OK;
-        if (ch->thread_result > 0)
+        if (ch->result > 0)
                 return SLUICE_VERDICT_EARLY;
-        return ch->told_to_end ? SLUICE_VERDICT_ENDED : verdict_of_error(ch->thread_result);
+        return ch->told_to_end ? SLUICE_VERDICT_ENDED : verdict_of_error(ch->result);
 }
 
 static enum sluice_verdict verdict_of(const struct sluice_ctx *c)
 {
         const struct stage_outcome *o = &c->outcome;
 
-        if (is_thread(c) && c->child.state == CHILD_EXITED)
-                return verdict_of_thread(&c->child);
+        if (has_returned(c))
+                return verdict_of_returned(&c->child);
         if (is_command(c) && c->child.state == CHILD_EXITED)
                 return verdict_of_command(&c->child);
         if (o->error)
@@ -92,13 +92,13 @@ static enum sluice_verdict verdict_of(const struct sluice_ctx *c)
 static bool matches(const struct sluice_ctx *c, const struct ignore *i)
 {
         const struct child_status *s = &c->child.status;
-        bool exited = is_command(c) && !is_thread(c) && c->child.state == CHILD_EXITED;
+        bool exited = is_command(c) && !has_returned(c) && c->child.state == CHILD_EXITED;
 
         switch (i->what) {
         case SLUICE_IGNORE_ANY:
                 return true;
         case SLUICE_IGNORE_ERRNO:
-                return (is_thread(c) ? c->child.thread_result : c->outcome.error) == -i->value;
+                return (has_returned(c) ? c->child.result : c->outcome.error) == -i->value;
         case SLUICE_IGNORE_EXIT:
                 return exited && s->known && !s->signal && s->exit_status == i->value;
         case SLUICE_IGNORE_SIGNAL:
@@ -126,15 +126,6 @@ static int reader_of(const struct run *r, const struct sluice_ctx *c)
         return c->def->out_link >= 0 ? r->plan->links[c->def->out_link].to : -1;
 }
 
-static int depth_of(const struct run *r, const struct sluice_ctx *c)
-{
-        int depth = 0, link;
-
-        for (int i = c->index; (link = r->stages[i].def->in_link) >= 0; depth++)
-                i = r->plan->links[link].from;
-        return depth;
-}
-
 static bool is_failure(const struct sluice_ctx *c)
 {
         return c->outcome.verdict == SLUICE_VERDICT_FAILED || c->outcome.verdict == SLUICE_VERDICT_PIPE;
@@ -146,20 +137,20 @@ void judge(struct run *r)
 
         for (size_t i = 0; i < nr; i++) {
                 struct sluice_ctx *c = &r->stages[i];
-                bool exited = is_command(c) && c->child.state == CHILD_EXITED;
+                bool exited = is_command(c) && c->child.state == CHILD_EXITED, returned = has_returned(c);
 
                 c->outcome.verdict = verdict_of(c);
                 c->outcome.ignored = is_failure(c) && judge_ignores(c);
                 r->ranks[i] = (struct rank_stage){ .verdict = c->outcome.verdict,
                                                    .reader = reader_of(r, c),
-                                                   .depth = depth_of(r, c),
+                                                   .depth = c->def->depth,
                                                    .agent = exited || is_function(c),
-                                                   .exited_0 = exited && !is_thread(c) && c->outcome.verdict == SLUICE_VERDICT_OK,
+                                                   .exited_0 = exited && !returned && c->outcome.verdict == SLUICE_VERDICT_OK,
                                                    .held = c->child.reader_held,
                                                    .ignored = c->outcome.ignored,
                                                    .order = c->outcome.order };
         }
-        r->explains = rank(r->ranks, nr, r->plan->opt.flags & SLUICE_EARLY_EXIT_OK);
+        r->explains = rank(r->ranks, nr, r->opt.flags & SLUICE_EARLY_EXIT_OK);
         for (size_t i = 0; i < nr; i++)
                 r->stages[i].outcome.excused = r->ranks[i].excused;
 }
@@ -171,29 +162,30 @@ static bool counts(const struct sluice_ctx *c)
 
 bool judge_upstream_failed(struct run *r, int stage)
 {
-        int link;
-
         judge(r);
-        while ((link = r->stages[stage].def->in_link) >= 0) {
-                stage = r->plan->links[link].from;
-                if (counts(&r->stages[stage]))
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                if (plan_is_above(r->plan, (int)i, stage) && counts(&r->stages[i]))
                         return true;
-        }
         return false;
 }
 
-/* A broken pipe is nobody's failure as long as its reader may still say that it had enough. */
+/* Behind a broken pipe, and behind the one that broke it, there is one who has not ended yet: he may still say that he had
+ * enough. Ends are not seen in the order in which they come. */
+static bool may_be_excused(const struct run *r, const struct sluice_ctx *c)
+{
+        int i = c->index;
+
+        while (i >= 0 && r->stages[i].outcome.verdict == SLUICE_VERDICT_PIPE)
+                i = reader_of(r, &r->stages[i]);
+        return i >= 0 && i != c->index && r->stages[i].outcome.verdict == SLUICE_VERDICT_NONE;
+}
+
 bool judge_has_failure(struct run *r)
 {
         judge(r);
-        for (size_t i = 0; i < r->plan->stages_nr; i++) {
-                const struct sluice_ctx *c = &r->stages[i];
-                int reader = reader_of(r, c);
-
-                if (counts(c) && (c->outcome.verdict == SLUICE_VERDICT_FAILED || reader < 0 ||
-                                  r->stages[reader].outcome.verdict != SLUICE_VERDICT_NONE))
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                if (counts(&r->stages[i]) && !may_be_excused(r, &r->stages[i]))
                         return true;
-        }
         return false;
 }
 
@@ -232,7 +224,8 @@ static void examine_lent_ends(struct run *r)
                 struct sluice_ctx *c = &r->stages[i], *sink;
                 int error;
 
-                if (!is_command(c) || is_thread(c) || c->child.state != CHILD_EXITED || !is_failure(c) || c->child.memory.exceeded)
+                if (!is_command(c) || has_returned(c) || c->child.state != CHILD_EXITED || !is_failure(c) ||
+                    c->child.memory.exceeded)
                         continue;
                 error = error_of_lent_end(r, c, &sink);
                 if (error == 0)
@@ -279,8 +272,8 @@ static void say_status(const struct child *ch, char *what, size_t cap)
                 snprintf(what, cap, "its status is unknown (somebody else reaped it)");
         else if (s->signal)
                 snprintf(what, cap, "killed by SIG%s", sigabbrev_np(s->signal) ? sigabbrev_np(s->signal) : "?");
-        else if (s->exit_status)
-                snprintf(what, cap, "exit status %d", s->exit_status);
+        else if (s->exit_status || ch->worker)
+                snprintf(what, cap, "exit status %d%s", s->exit_status, ch->worker ? " before it returned" : "");
         else
                 what[0] = '\0';
 }
@@ -302,15 +295,23 @@ static void describe_command(struct sluice_ctx *c)
         snprintf(o->message, sizeof(o->message), "%s: %s%s%s", c->def->name, what, o->why, said);
 }
 
-/* A thread saw its errors itself: exact, also where it wrote a file directly. */
-static void describe_thread(struct sluice_ctx *c)
+/* A function saw its errors itself: exact, also where it wrote a file directly. */
+static void describe_returned(struct sluice_ctx *c)
 {
-        int r = c->child.thread_result;
+        struct stage_outcome *o = &c->outcome;
+        int r = c->child.result;
+        char said[200] = "";
 
-        if (r >= 0)
+        if (!o->tail && is_function_process(c))
+                o->tail = said_text(&c->child);
+        if (r >= 0 || c->child.refused)
                 return;
         stage_saw(c, r, "run");
-        snprintf(c->outcome.message, sizeof(c->outcome.message), "%s: %s", c->def->name, strerror(-r));
+        if (o->tail && !c->child.stderr_forward)
+                last_line(o->tail, said, sizeof(said));
+        if (r == -EMSGSIZE && c->child.long_line)
+                snprintf(said, sizeof(said), ": line %llu is longer than it takes", (unsigned long long)c->child.long_line);
+        snprintf(o->message, sizeof(o->message), "%s: %s%s", c->def->name, strerror(-r), said);
 }
 
 static void describe_function(struct sluice_ctx *c)
@@ -332,8 +333,13 @@ static void fail_agent(struct run *r, struct sluice_ctx *c)
         struct failure *f = failure_new(r, o->verdict == SLUICE_VERDICT_PIPE ? FAILURE_PIPE : FAILURE_AGENT, c->index, -1, o->error,
                                         o->operation, "%s", o->message);
 
-        if (f && is_command(c) && !is_thread(c)) {
-                f->stderr_tail = o->tail ? strdup(o->tail) : NULL;
+        if (f && o->tail)
+                f->stderr_tail = strdup(o->tail);
+        if (f && is_function(c)) {
+                f->exit_status = o->exit_status;
+                f->signal = o->signal;
+        }
+        if (f && is_command(c) && !has_returned(c)) {
                 f->exit_status = ch->status.known && !ch->status.signal ? ch->status.exit_status : -1;
                 f->signal = ch->status.signal;
                 f->inferred = o->inferred;
@@ -355,8 +361,8 @@ void judge_finally(struct run *r)
         judge(r);
         examine_lent_ends(r);
         for (size_t i = 0; i < r->plan->stages_nr; i++)
-                if (is_thread(&r->stages[i]) && r->stages[i].child.state == CHILD_EXITED)
-                        describe_thread(&r->stages[i]);
+                if (has_returned(&r->stages[i]))
+                        describe_returned(&r->stages[i]);
                 else if (is_command(&r->stages[i]) && r->stages[i].child.state == CHILD_EXITED)
                         describe_command(&r->stages[i]);
                 else if (is_function(&r->stages[i]))

@@ -7,33 +7,68 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "link.h"
+#include "pool.h"
+#include "process_id.h"
 #include "run.h"
 
-struct post {
-        struct list node;
-        sluice_task_fn *fn;
-        void *arg;
+static const enum backend_kind kinds[] = {
+        [SLUICE_BACKEND_AUTO] = BACKEND_AUTO, [SLUICE_BACKEND_URING] = BACKEND_URING, [SLUICE_BACKEND_EPOLL] = BACKEND_EPOLL
 };
 
-int sluice_loop_new(struct sluice_loop **ret, const struct sluice_loop_options *opt)
+/* A host that was built with older headers knows fewer fields: the rest are 0. */
+static int read_options(const struct sluice_loop_options *opt, struct sluice_loop_options *ret)
 {
-        struct sluice_loop *l = calloc(1, sizeof(*l));
-        int r;
+        *ret = (struct sluice_loop_options){ .size = sizeof(*ret) };
+        if (!opt)
+                return 0;
+        if (opt->size < offsetof(struct sluice_loop_options, pool) || opt->size > sizeof(*ret))
+                return -EINVAL;
+        memcpy(ret, opt, opt->size);
+        if ((int)ret->backend < SLUICE_BACKEND_AUTO || ret->backend > SLUICE_BACKEND_EPOLL)
+                return -EINVAL;
+        if (ret->spread_nr && (ret->spread_index >= ret->spread_nr || ret->numa > SLUICE_NUMA_AUTO))
+                return -EINVAL;
+        return ret->numa < SLUICE_NUMA_OFF || (ret->pool && ret->pool->buffer_bytes < BUFFER_BYTES) ? -EINVAL : 0;
+}
 
+/* The host's, or one of its own, which costs nothing before the first buffer. */
+static int take_pool(struct sluice_loop *l, const struct sluice_loop_options *opt)
+{
+        const struct sluice_pool_options own = { .size = sizeof(own), .numa = opt->numa };
+
+        if (!opt->pool)
+                return sluice_pool_new(&l->pool, &own);
+        l->pool = pool_ref(opt->pool);
+        return 0;
+}
+
+int loop_new_with_backend(struct sluice_loop **ret, const struct sluice_loop_options *opt, struct backend *b)
+{
+        struct sluice_loop_options o;
+        int r = read_options(opt, &o);
+        struct sluice_loop *l;
+
+        if (r < 0)
+                return r;
+        l = calloc(1, sizeof(*l));
         if (!l)
                 return -ENOMEM;
-        r = backend_uring_new(&l->backend, opt && opt->exclusive);
+        l->numa = o.numa;
+        l->spread_nr = o.spread_nr;
+        l->spread_index = o.spread_index;
+        r = take_pool(l, &o);
         if (r < 0) {
                 free(l);
                 return r;
         }
+        l->backend = b;
         pipe_cache_init(&l->pipes, l->backend);
-        buffers_init(&l->buffers);
         list_init(&l->ready);
         list_init(&l->advance);
         list_init(&l->posts);
@@ -45,9 +80,34 @@ int sluice_loop_new(struct sluice_loop **ret, const struct sluice_loop_options *
         return 0;
 }
 
-void sluice_loop_free(struct sluice_loop *l)
+int sluice_loop_new(struct sluice_loop **ret, const struct sluice_loop_options *opt)
+{
+        struct sluice_loop_options o;
+        struct backend *b;
+        int r = read_options(opt, &o);
+
+        r = r < 0 ? r : backend_new(&b, o.exclusive, kinds[o.backend]);
+        if (r < 0)
+                return r;
+        r = loop_new_with_backend(ret, &o, b);
+        if (r < 0)
+                backend_free(b);
+        return r;
+}
+
+static struct post *take_post(struct sluice_loop *l, struct list *from)
 {
         struct list *node;
+
+        pthread_mutex_lock(&l->posts_lock);
+        node = list_pop(from);
+        pthread_mutex_unlock(&l->posts_lock);
+        return node ? container_of(node, struct post, node) : NULL;
+}
+
+void sluice_loop_free(struct sluice_loop *l)
+{
+        struct post *p;
 
         if (!l)
                 return;
@@ -55,9 +115,11 @@ void sluice_loop_free(struct sluice_loop *l)
         guards_fini(l);
         pipe_cache_fini(&l->pipes);
         backend_free(l->backend);
-        buffers_fini(&l->buffers);
-        while ((node = list_pop(&l->posts)))
-                free(container_of(node, struct post, node));
+        loop_unplace(l);
+        sluice_pool_unref(l->pool);
+        while ((p = take_post(l, &l->posts)))
+                if (p->ours)
+                        free(p);
         pthread_mutex_destroy(&l->posts_lock);
         free(l);
 }
@@ -80,15 +142,33 @@ bool loop_exclusive(const struct sluice_loop *l)
         return l->backend->exclusive;
 }
 
+static const int held[] = { SIGPIPE, SIGXFSZ };
+enum { HELD = sizeof(held) / sizeof(held[0]), ROUNDS_AT_ONCE = 64 };
+
+/* Whether the thread has them blocked anyway. */
+static bool holds_signals(void)
+{
+        sigset_t mask;
+
+        if (pthread_sigmask(SIG_BLOCK, NULL, &mask) != 0)
+                return false;
+        for (int i = 0; i < HELD; i++)
+                if (!sigismember(&mask, held[i]))
+                        return false;
+        return true;
+}
+
 int loop_check_thread(struct sluice_loop *l)
 {
         if (!l->bound) {
                 l->bound = true;
                 l->thread = pthread_self();
-                l->pid = getpid();
+                l->pid = process_id();
+                l->signals_blocked = loop_exclusive(l) && holds_signals();
+                loop_place(l);
                 return 0;
         }
-        if (l->pid != getpid())
+        if (l->pid != process_id())
                 return -ECHILD;
         return pthread_equal(l->thread, pthread_self()) ? 0 : -EXDEV;
 }
@@ -114,14 +194,14 @@ void loop_advance(struct sluice_loop *l, struct run *run)
 
 /* An inline splice onto a pipe without a reader raises SIGPIPE, and splice has no MSG_NOSIGNAL; one that would exceed
  * RLIMIT_FSIZE raises SIGXFSZ. The host's dispositions are not ours to change: both are blocked for the turn, and one
- * that was not pending before is taken away. */
-static const int held[] = { SIGPIPE, SIGXFSZ };
-enum { HELD = sizeof(held) / sizeof(held[0]), ROUNDS_AT_ONCE = 64 };
-
+ * that was not pending before is taken away. That is four system calls; a thread that serves nothing else and had both
+ * blocked when its loop was bound to it is spared them. */
 static void signals_hold(struct sluice_loop *l)
 {
         sigset_t ours, pending;
 
+        if (l->signals_blocked)
+                return;
         sigemptyset(&ours);
         for (int i = 0; i < HELD; i++)
                 sigaddset(&ours, held[i]);
@@ -135,6 +215,8 @@ static void signals_release(struct sluice_loop *l)
         const struct timespec now = { 0 };
         sigset_t raised;
 
+        if (l->signals_blocked)
+                return;
         sigemptyset(&raised);
         for (int i = 0; i < HELD; i++)
                 if (!sigismember(&l->were_pending, held[i]))
@@ -144,9 +226,11 @@ static void signals_release(struct sluice_loop *l)
         pthread_sigmask(SIG_SETMASK, &l->old_mask, NULL);
 }
 
+/* Only those that were there when we began. */
 static bool run_posts(struct sluice_loop *l)
 {
-        struct list todo, *node;
+        struct list todo;
+        struct post *p;
         bool any;
 
         list_init(&todo);
@@ -154,11 +238,12 @@ static bool run_posts(struct sluice_loop *l)
         list_splice(&todo, &l->posts);
         pthread_mutex_unlock(&l->posts_lock);
         any = !list_empty(&todo);
-        while ((node = list_pop(&todo))) {
-                struct post *p = container_of(node, struct post, node);
+        while ((p = take_post(l, &todo))) {
+                bool ours = p->ours;
 
                 p->fn(p->arg);
-                free(p);
+                if (ours)
+                        free(p);
         }
         return any;
 }
@@ -292,17 +377,34 @@ void sluice_loop_wake(struct sluice_loop *l)
         backend_wake(l->backend);
 }
 
+void loop_post(struct sluice_loop *l, struct post *p)
+{
+        bool added;
+
+        pthread_mutex_lock(&l->posts_lock);
+        added = list_empty(&p->node);
+        if (added)
+                list_push(&l->posts, &p->node);
+        pthread_mutex_unlock(&l->posts_lock);
+        if (added)
+                backend_wake(l->backend);
+}
+
+void loop_unpost(struct sluice_loop *l, struct post *p)
+{
+        pthread_mutex_lock(&l->posts_lock);
+        list_unlink(&p->node);
+        pthread_mutex_unlock(&l->posts_lock);
+}
+
 int sluice_loop_post(struct sluice_loop *l, sluice_task_fn *fn, void *arg)
 {
         struct post *p = malloc(sizeof(*p));
 
         if (!p)
                 return -ENOMEM;
-        p->fn = fn;
-        p->arg = arg;
-        pthread_mutex_lock(&l->posts_lock);
-        list_push(&l->posts, &p->node);
-        pthread_mutex_unlock(&l->posts_lock);
-        backend_wake(l->backend);
+        *p = (struct post){ .fn = fn, .arg = arg, .ours = true };
+        list_init(&p->node);
+        loop_post(l, p);
         return 0;
 }

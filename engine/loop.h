@@ -3,6 +3,7 @@
 #define SLUICE_ENGINE_LOOP_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
@@ -17,7 +18,11 @@
 struct sluice_loop {
         struct backend *backend;
         struct pipe_cache pipes;
-        struct buffers buffers;
+        struct sluice_pool *pool; /* its buffers; shared with whom the host likes */
+        int numa;                 /* SLUICE_NUMA_...: where it belongs */
+        bool placed, unplaced;    /* its thread was bound to a node; could not be */
+        cpu_set_t affinity;       /* what it had before */
+        unsigned spread_nr, spread_index;
         struct list ready;   /* struct link: have work and budget */
         struct list advance; /* struct run: something of theirs changed */
         struct list later;   /* struct later */
@@ -28,7 +33,8 @@ struct sluice_loop {
         struct op *memory_timer;
         unsigned runs; /* alive on this loop */
         bool bound, in_turn;
-        bool watched; /* a host polls its fd: it must be told of work that no completion tells of */
+        bool signals_blocked; /* SIGPIPE and SIGXFSZ are, for good: its thread is ours alone */
+        bool watched;         /* a host polls its fd: it must be told of work that no completion tells of */
         pthread_t thread;
         pid_t pid;
         sigset_t old_mask, were_pending;
@@ -39,6 +45,18 @@ struct sluice_loop {
 
 struct link;
 struct run;
+
+/* A call that any thread asks for, in memory of whoever asks: it is under way once at most. */
+struct post {
+        struct list node; /* changed under posts_lock */
+        sluice_task_fn *fn;
+        void *arg;
+        bool ours; /* made by sluice_loop_post(): freed */
+};
+/* Any thread; nothing happens when it is under way already. */
+void loop_post(struct sluice_loop *l, struct post *p);
+/* It is not called any more. Loop's thread. */
+void loop_unpost(struct sluice_loop *l, struct post *p);
 
 /* What is done once nothing of a turn is on the stack any more: freeing what a callback was called from. */
 struct later {
@@ -51,7 +69,13 @@ void loop_later(struct sluice_loop *l, struct later *later);
 void loop_ready(struct sluice_loop *l, struct link *link);
 void loop_unready(struct link *link);
 void loop_advance(struct sluice_loop *l, struct run *run);
+/* Over a backend of the caller's, which is the loop's from success on: the simulated kernel's way in. Errors: those of
+ * sluice_loop_new(). */
+int loop_new_with_backend(struct sluice_loop **ret, const struct sluice_loop_options *opt, struct backend *b);
 bool loop_exclusive(const struct sluice_loop *l);
+/* loop_place.c. On its thread: from the binding to it until the loop is freed. */
+void loop_place(struct sluice_loop *l);
+void loop_unplace(struct sluice_loop *l);
 /* -EXDEV, -ECHILD or 0; binds an unbound loop to the calling thread. */
 int loop_check_thread(struct sluice_loop *l);
 

@@ -1,13 +1,16 @@
 /* engine/negotiate.c: see negotiate.h. Pure: called by plan.c and run.c, tested over every input.
  *
- *      output \ input |  LEND      FD        INHERIT               COPY     MEM
- *      LEND           |  SPLICE    SPLICE    DIRECT                CROSS    CROSS
- *      FD             |  SPLICE    SPLICE    SPLICE via a pipe     CROSS    CROSS
- *      INHERIT        |  DIRECT    SPLICE*   PIPE                  CROSS*   CROSS*         * via a pipe
- *      COPY           |  CROSS     CROSS     CROSS via a pipe      CROSS    CROSS
- *      MEM            |  CROSS     CROSS     CROSS via a pipe      CROSS    HANDOVER
+ *      output \ input |  LEND      FD        INHERIT               COPY     MEM        thread
+ *      LEND           |  SPLICE    SPLICE    DIRECT                CROSS    CROSS      DIRECT
+ *      FD             |  SPLICE    SPLICE    SPLICE via a pipe     CROSS    CROSS      SPLICE* (a socket: DIRECT)
+ *      INHERIT        |  DIRECT    SPLICE*   PIPE                  CROSS*   CROSS*     PIPE           * via a pipe
+ *      COPY           |  CROSS     CROSS     CROSS via a pipe      CROSS    CROSS      CROSS*
+ *      MEM            |  CROSS     CROSS     CROSS via a pipe      CROSS    HANDOVER   HANDOVER
+ *      thread         |  DIRECT    SPLICE*   PIPE                  CROSS*   HANDOVER   HANDOVER
  *
- * (a file is LEND and FD; a terminal LEND and COPY: a process may have it, but the engine can only read and write it) */
+ * (a file is LEND and FD; a terminal LEND and COPY: a process may have it, but the engine can only read and write it. A
+ * function on a thread is INHERIT and MEM, which nothing else is; a socket is FD and BORROW: a thread of ours may have it,
+ * though a process may not) */
 #include "negotiate.h"
 
 #include <errno.h>
@@ -18,6 +21,17 @@ static bool both(uint32_t out, uint32_t out_bit, uint32_t in, uint32_t in_bit)
         return (out & out_bit) && (in & in_bit);
 }
 
+static bool is_thread_of_ours(uint32_t io)
+{
+        return (io & SLUICE_IO_INHERIT) && (io & SLUICE_IO_MEM);
+}
+
+/* An fd that is good for a process or a thread only: the engine itself can do nothing with it. */
+static bool is_lent_only(uint32_t io)
+{
+        return (io & ~(uint32_t)(SLUICE_IO_LEND | SLUICE_IO_BORROW)) == 0;
+}
+
 enum sluice_link_mode negotiate(uint32_t out, uint32_t in)
 {
         const uint32_t spliced = SLUICE_IO_FD | SLUICE_IO_INHERIT;
@@ -26,23 +40,31 @@ enum sluice_link_mode negotiate(uint32_t out, uint32_t in)
                 return SLUICE_LINK_NONE;
         if (both(out, SLUICE_IO_LEND, in, SLUICE_IO_INHERIT) || both(out, SLUICE_IO_INHERIT, in, SLUICE_IO_LEND))
                 return SLUICE_LINK_DIRECT;
-        if (both(out, SLUICE_IO_INHERIT, in, SLUICE_IO_INHERIT))
-                return SLUICE_LINK_PIPE;
+        if ((out & SLUICE_IO_BORROW && is_thread_of_ours(in)) || (is_thread_of_ours(out) && in & SLUICE_IO_BORROW))
+                return SLUICE_LINK_DIRECT;
         if (both(out, SLUICE_IO_MEM, in, SLUICE_IO_MEM))
                 return SLUICE_LINK_HANDOVER;
+        if (both(out, SLUICE_IO_INHERIT, in, SLUICE_IO_INHERIT))
+                return SLUICE_LINK_PIPE;
         if (both(out, spliced, in, spliced))
                 return SLUICE_LINK_SPLICE;
-        /* LEND without anything the engine could do itself is of use to a process only. */
-        if (out == SLUICE_IO_LEND || in == SLUICE_IO_LEND)
+        if (is_lent_only(out) || is_lent_only(in))
                 return SLUICE_LINK_NONE;
         return SLUICE_LINK_CROSS;
+}
+
+uint32_t negotiate_use(enum sluice_link_mode mode, uint32_t io)
+{
+        if (!is_thread_of_ours(io))
+                return io;
+        return io & ~(uint32_t)(mode == SLUICE_LINK_HANDOVER ? SLUICE_IO_INHERIT : SLUICE_IO_MEM);
 }
 
 enum sluice_link_mode negotiate_many(uint32_t out, uint32_t in)
 {
         const uint32_t teed = SLUICE_IO_FD | SLUICE_IO_INHERIT;
 
-        if (out == 0 || in == 0 || out == SLUICE_IO_LEND || in == SLUICE_IO_LEND)
+        if (out == 0 || in == 0 || is_lent_only(out) || is_lent_only(in))
                 return SLUICE_LINK_NONE;
         return both(out, teed, in, teed) ? SLUICE_LINK_TEE : SLUICE_LINK_CROSS;
 }
@@ -144,4 +166,16 @@ const char *negotiate_refusal(const struct end_identity *source, const struct en
         if (source->pipe && sink->pipe)
                 return "is the same pipe on both sides: it would feed itself";
         return NULL;
+}
+
+const char *negotiate_refusal_of_sinks(const struct end_identity *a, const struct end_identity *b, int *ret_error)
+{
+        if (!a->regular || !b->regular || a->device != b->device || a->inode != b->inode)
+                return NULL;
+        if (a->append && b->append)
+                return NULL;
+        if (!a->append && !b->append && a->offset != b->offset)
+                return NULL;
+        *ret_error = -EINVAL;
+        return "is written by two stages at once: each would overwrite the other's bytes";
 }

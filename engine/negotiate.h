@@ -7,9 +7,12 @@
 
 #include <sluice/sluice.h>
 
-/* Masks of enum sluice_io. NONE when one of them is 0. The order of preference is DIRECT, PIPE, HANDOVER, SPLICE,
+/* Masks of enum sluice_io. NONE when one of them is 0. The order of preference is DIRECT, HANDOVER, PIPE, SPLICE,
  * CROSS; TEE is for several inputs. */
 enum sluice_link_mode negotiate(uint32_t out_io, uint32_t in_io);
+
+/* What a side is in that mode: a function on a thread is memory in HANDOVER, and to all else a process. */
+uint32_t negotiate_use(enum sluice_link_mode mode, uint32_t io);
 
 /* One output with several inputs: TEE where tee(2) can do it (all ends fds or processes), else CROSS: one shared
  * buffer, read or filled once. `in_io` is the AND of all the inputs' masks. */
@@ -33,7 +36,11 @@ const char *kind_name(uint32_t kind);
 struct end_identity {
         bool regular, pipe, listener, directory;
         uint64_t device, inode;
+        bool append;    /* what is written goes to its end */
+        int64_t offset; /* ... or begins there; -1: at its own position */
 };
 const char *negotiate_refusal(const struct end_identity *source, const struct end_identity *sink, int *ret_error);
+/* Two sinks. NULL: nothing is wrong. */
+const char *negotiate_refusal_of_sinks(const struct end_identity *a, const struct end_identity *b, int *ret_error);
 
 #endif

@@ -10,6 +10,9 @@
 
 #include "check.h"
 #include "environ.h"
+#include "pool.h"
+
+enum { SPARE_BUFFERS = 64 };
 
 const char *sluice_version(void)
 {
@@ -25,6 +28,10 @@ static int check_options(const struct sluice_options *o)
         if (o->flags & ~known || (int)o->contain < SLUICE_CONTAIN_AUTO || o->contain > SLUICE_CONTAIN_NONE)
                 return -EINVAL;
         if ((int)o->driver < SLUICE_DRIVER_AUTO || o->driver > SLUICE_DRIVER_COPY || o->timeout_ms < 0 || o->grace_ms < 0)
+                return -EINVAL;
+        if (o->numa < SLUICE_NUMA_OFF)
+                return -EINVAL;
+        if ((int)o->backend < SLUICE_BACKEND_AUTO || o->backend > SLUICE_BACKEND_EPOLL)
                 return -EINVAL;
         if (env_check(o->env, o->env_nr) < 0)
                 return -EINVAL;
@@ -97,6 +104,11 @@ int sluice_pipeline_add(struct sluice_pipeline *p, const struct sluice_stage_ops
         return plan_add_stage(p->plan, ops, config, name);
 }
 
+int sluice_pipeline_add_pipeline(struct sluice_pipeline *p, const struct sluice_pipeline *inner)
+{
+        return inner->view ? -EINVAL : plan_add_plan(p->plan, inner->plan);
+}
+
 int sluice_pipeline_link(struct sluice_pipeline *p, int from, int to)
 {
         return plan_add_link(p->plan, from, to);
@@ -151,8 +163,8 @@ static void keep_error(struct sluice_pipeline *p)
         p->error[0] = '\0';
         p->error_stage = f && !p->run->timed_out ? f->stage : -1;
         if (p->run->timed_out)
-                snprintf(p->error, sizeof(p->error), "the deadline of %lld ms has passed%s%s",
-                         (long long)p->run->plan->opt.timeout_ms, f ? "; " : "", f ? f->message : "");
+                snprintf(p->error, sizeof(p->error), "the deadline of %lld ms has passed%s%s", (long long)p->run->opt.timeout_ms,
+                         f ? "; " : "", f ? f->message : "");
         else if (f)
                 snprintf(p->error, sizeof(p->error), "%s", f->message);
         else if (p->run->cancelled)
@@ -175,6 +187,8 @@ int sluice_pipeline_start(struct sluice_pipeline *p, struct sluice_loop *l, slui
 
         if (is_running(p))
                 return -EBUSY;
+        if (p->view)
+                return -EINVAL;
         r = sluice_pipeline_build(p);
         if (r < 0)
                 return r;
@@ -196,16 +210,40 @@ static void set_flag(void *arg, int result)
         *(bool *)arg = true;
 }
 
+/* A private loop's own pool is as large as the pipeline may need it, and a little more for links between fds. */
+static int private_loop(const struct sluice_pipeline *p, struct sluice_loop **ret)
+{
+        const struct sluice_options *o = &p->plan->opt;
+        const struct sluice_pool_options own = { .size = sizeof(own),
+                                                 .numa = o->numa,
+                                                 .budget_bytes = (p->plan->buffers_nr + SPARE_BUFFERS) * BUFFER_BYTES };
+        struct sluice_loop_options opt = {
+                .size = sizeof(opt), .exclusive = 1, .pool = o->pool, .numa = o->numa, .backend = o->backend
+        };
+        struct sluice_pool *pool = NULL;
+        int r = 0;
+
+        if (!o->pool && own.budget_bytes > POOL_DEFAULT_BYTES)
+                r = sluice_pool_new(&pool, &own);
+        if (pool)
+                opt.pool = pool;
+        r = r < 0 ? r : sluice_loop_new(ret, &opt);
+        sluice_pool_unref(pool);
+        return r;
+}
+
 int sluice_pipeline_run(struct sluice_pipeline *p)
 {
-        const struct sluice_loop_options opt = { .size = sizeof(opt), .exclusive = 1 };
+        const struct sluice_options *o = &p->plan->opt;
         struct sluice_loop *l;
         bool done = false;
-        int r;
+        int r = sluice_pipeline_build(p);
 
-        r = sluice_loop_new(&l, &opt);
+        r = r < 0 ? r : private_loop(p, &l);
         if (r < 0)
                 return r;
+        if (o->numa > 0)
+                sluice_loop_turn(l, 0); /* before anything is started from this thread */
         r = sluice_pipeline_start(p, l, set_flag, &done);
         if (r < 0)
                 goto out;
@@ -313,6 +351,28 @@ int sluice_pipeline_link_mode(const struct sluice_pipeline *p, int link)
         return rl ? (int)rl->mode : (int)l->mode;
 }
 
+int sluice_pipeline_inside(const struct sluice_pipeline *p, int stage, struct sluice_pipeline **ret)
+{
+        const struct sluice_plan *plan;
+        struct sluice_pipeline *inside;
+        unsigned copies;
+
+        *ret = NULL;
+        if (!sluice_pipeline_stage_name(p, stage))
+                return -EINVAL;
+        copies = plan_inside(p->plan, stage, &plan);
+        if (copies == 0)
+                return 0;
+        inside = calloc(1, sizeof(*inside));
+        if (!inside)
+                return -ENOMEM;
+        *inside = (struct sluice_pipeline){ .plan = plan_ref((struct sluice_plan *)(uintptr_t)plan),
+                                            .view = true,
+                                            .error_stage = -1 };
+        *ret = inside;
+        return (int)copies;
+}
+
 pid_t sluice_pipeline_group(const struct sluice_pipeline *p)
 {
         return is_running(p) && p->run->group > 0 ? p->run->group : -ESRCH;
@@ -364,7 +424,7 @@ int sluice_pipeline_failures(const struct sluice_pipeline *p, struct sluice_fail
 
 int sluice_plan_new(struct sluice_plan **ret, struct sluice_pipeline *p)
 {
-        int r = sluice_pipeline_build(p);
+        int r = p->view ? -EINVAL : sluice_pipeline_build(p);
 
         if (r < 0)
                 return r;
@@ -387,6 +447,11 @@ int sluice_plan_start(struct sluice_plan *pl, struct sluice_loop *l, const struc
         run->free_when_done = true;
         run_start(run, done, arg);
         return 0;
+}
+
+struct sluice_plan *sluice_plan_ref(struct sluice_plan *pl)
+{
+        return plan_ref(pl);
 }
 
 void sluice_plan_free(struct sluice_plan *pl)

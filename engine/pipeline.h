@@ -10,6 +10,7 @@ struct sluice_pipeline {
         struct run *run;      /* the last one; NULL: never started */
         sluice_done_fn *done; /* of the run under way */
         void *arg;
+        bool view; /* of what a stage runs copies of: only to be looked at */
         int error_stage;
         char error[MESSAGE_BYTES + 64];
 };

@@ -1,6 +1,6 @@
 /* engine/prepare.c: what a command's options name is looked up and opened before anything of the run starts.
  *
- *      environment -> directory -> program -> stderr file -> user and group -> cgroup -> extra fds
+ *      environment -> directory -> program, or a function's object -> stderr file -> user and group -> cgroup -> extra fds
  *
  * Each step is a call that may take its time (a name service, a dead NFS server), so the loop is not stopped; the last
  * one answers the stage. What is opened belongs to the stage's list of fds, which closes it. Called by stages with a
@@ -28,7 +28,7 @@ static int failed(struct sluice_ctx *c, const char *operation, const char *what,
 
 static int make_environment(struct sluice_ctx *c)
 {
-        const struct sluice_options *all = &c->run->plan->opt;
+        const struct sluice_options *all = &c->run->opt;
         struct prepared *p = &c->child.prep;
         const struct sluice_command_options *o = p->options;
         int r;
@@ -49,7 +49,7 @@ static const char *directory_of(const struct sluice_ctx *c)
 {
         const struct sluice_command_options *o = c->child.prep.options;
 
-        return o && o->directory ? o->directory : c->run->plan->opt.directory;
+        return o && o->directory ? o->directory : c->run->opt.directory;
 }
 
 static void directory_opened(struct sluice_ctx *c, void *self, int64_t fd)
@@ -111,9 +111,51 @@ static void program_found(struct sluice_ctx *c, void *self, int64_t result)
         answered(c, result);
 }
 
+static void symbol_found(struct sluice_ctx *c, void *self, int64_t result)
+{
+        const struct prepared *p = &c->child.prep;
+
+        (void)self;
+        if (result == -ENOENT)
+                sluice_ctx_note(c, "load", "%s: no function '%s'", p->name, p->symbol);
+        else if (result == -ENOEXEC)
+                sluice_ctx_note(c, "load", "%s: no shared object of this machine", p->name);
+        else if (result < 0)
+                sluice_ctx_note(c, "load", "%s: %s", p->name, strerror((int)-result));
+        answered(c, result);
+}
+
+/* What the loader itself will say is heard only from the worker, when sinks have been truncated: what can be known without
+ * loading is. */
+static int find_symbol(struct sluice_ctx *c)
+{
+        const struct prepared *p = &c->child.prep;
+
+        return p->symbol ? ctx_symbol(c, p->object, p->symbol, symbol_found) : 1;
+}
+
+/* Where the host is, not where the function will be: as the host itself would load it. */
+static void object_opened(struct sluice_ctx *c, void *self, int64_t fd)
+{
+        (void)self;
+        if (fd < 0)
+                sluice_ctx_note(c, "load", "%s: %s", c->child.prep.name, strerror((int)-fd));
+        c->child.prep.object = (int)fd;
+        answered(c, fd);
+}
+
+static int open_object(struct sluice_ctx *c)
+{
+        const struct prepared *p = &c->child.prep;
+
+        return p->symbol ? sluice_ctx_open(c, p->name, O_RDONLY | O_NONBLOCK, 0, object_opened) : 1;
+}
+
 /* Ten cats are one search: PATH has a dozen directories on many machines, and each miss is a system call. */
 static int find_program(struct sluice_ctx *c)
 {
+        if (!c->child.prep.name || c->child.prep.symbol)
+                return 1;
         for (int i = 0; i < c->index; i++)
                 if (c->run->stages[i].child.prep.finds && looks_for_the_same(&c->run->stages[i], c)) {
                         c->child.prep.waits = true;
@@ -203,7 +245,8 @@ static int take_extra_fds(struct sluice_ctx *c)
 }
 
 static step_fn *const steps[] = {
-        make_environment, open_directory, find_program, open_stderr, find_ids, open_cgroup, take_extra_fds
+        make_environment, open_directory, find_program, open_object,    find_symbol,
+        open_stderr,      find_ids,       open_cgroup,  take_extra_fds,
 };
 enum { STEPS = sizeof(steps) / sizeof(steps[0]) };
 
@@ -226,15 +269,32 @@ static void answered(struct sluice_ctx *c, int64_t error)
                 c->child.prep.then(c, c->self, r < 0 ? r : 0);
 }
 
+static int prepare(struct sluice_ctx *c, const char *name, const char *symbol, const struct sluice_command_options *o,
+                   sluice_then_fn *then)
+{
+        c->child.prep = (struct prepared){ .options = o,
+                                           .directory = -1,
+                                           .cgroup = -1,
+                                           .stderr_file = -1,
+                                           .object = -1,
+                                           .name = name,
+                                           .symbol = symbol,
+                                           .then = then };
+        return advance(c);
+}
+
 /* Looking for the program is a call, or another's: what comes before it fails here, what comes after it in the callback. */
 int sluice_ctx_prepare(struct sluice_ctx *c, const char *command, const struct sluice_command_options *o, sluice_then_fn *then)
 {
-        int r;
+        int r = prepare(c, command, NULL, o, then);
 
-        c->child.prep =
-                (struct prepared){ .options = o, .directory = -1, .cgroup = -1, .stderr_file = -1, .name = command, .then = then };
-        r = advance(c);
         return r < 0 ? r : 0;
+}
+
+int sluice_ctx_prepare_function(struct sluice_ctx *c, const char *object, const char *symbol,
+                                const struct sluice_command_options *o, sluice_then_fn *then)
+{
+        return prepare(c, object, symbol, o, then);
 }
 
 static void stderr_truncated(struct sluice_ctx *c, void *self, int64_t error)

@@ -36,6 +36,15 @@ const char *sluice_verdict_name(enum sluice_verdict verdict)
         return verdict <= SLUICE_VERDICT_FAILED ? names[verdict] : "?";
 }
 
+const char *sluice_backend_name(enum sluice_backend backend)
+{
+        static const char *const names[] = {
+                [SLUICE_BACKEND_AUTO] = "auto", [SLUICE_BACKEND_URING] = "uring", [SLUICE_BACKEND_EPOLL] = "epoll"
+        };
+
+        return backend <= SLUICE_BACKEND_EPOLL ? names[backend] : "?";
+}
+
 const char *sluice_contain_name(enum sluice_contain contain)
 {
         static const char *const names[] = {
@@ -75,7 +84,7 @@ int sluice_pipeline_stage_result(const struct sluice_pipeline *p, int stage, str
                 .size = sizeof(*ret),
                 .verdict = c->outcome.verdict,
                 .pid = c->child.pid,
-                .known = is_command(c) && !is_thread(c) && c->child.state == CHILD_EXITED && s->known,
+                .known = is_command(c) && !has_returned(c) && c->child.state == CHILD_EXITED && s->known,
                 .exit_status = -1,
                 .error = c->outcome.error,
                 .last_error = c->outcome.last_error,

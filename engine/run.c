@@ -12,6 +12,7 @@
 
 #include "cancel.h"
 #include "check.h"
+#include "handover.h"
 
 static struct backend *backend_of(const struct run *r)
 {
@@ -34,6 +35,14 @@ static double own_cpu_s(void)
 
 /* ---- links ---- */
 
+/* A socket between two stages, one fd on both sides: what it is given and what it answers are two streams, and hang together by
+ * its peer alone. */
+static bool is_both_ways(struct sluice_ctx *c)
+{
+        return c->def->in_link >= 0 && c->def->out_link >= 0 && !is_command(c) && !is_function(c) && !c->def->ops->output &&
+               stage_fd(c, SLUICE_INPUT, 0) == stage_fd(c, SLUICE_OUTPUT, 0);
+}
+
 static void link_is_over(struct link *link)
 {
         struct run_link *l = link->owner;
@@ -41,7 +50,7 @@ static void link_is_over(struct link *link)
         struct sluice_ctx *c = &r->stages[link->failed_side == LINK_SOURCE ? l->plan->from : l->plan->to];
 
         l->ended = true;
-        if (link->driver == SLUICE_DRIVER_COPY)
+        if (link->driver == SLUICE_DRIVER_COPY || link->counts.copied > 0)
                 run_link_is_copied(l);
         if (link->result < 0 && !r->stopping) {
                 if (link->result == -EOPNOTSUPP && link->forbid_copy)
@@ -51,10 +60,15 @@ static void link_is_over(struct link *link)
                         sluice_ctx_note(c, "read", "it ended before the size it had when opened");
                 stage_fail(c, link->result, link->operation ? link->operation : "move");
         }
+        if (link->grows) /* it waits for more, which nobody takes */
+                ctx_cancel_calls(&r->stages[l->plan->from]);
         if (is_function(&r->stages[l->plan->from]))
-                function_cut_short(&r->stages[l->plan->from]);
-        r->stages[l->plan->to].in_end = link->result == 0;
-        if (r->stages[l->plan->to].in_end && is_function(&r->stages[l->plan->to]))
+                function_cut_short(&r->stages[l->plan->from], l);
+        if ((link->early || link->result < 0) && !r->stopping &&
+            is_both_ways(&r->stages[l->plan->from])) /* its peer would wait for us to read, and we for it */
+                sluice_ctx_enough(&r->stages[l->plan->from]);
+        l->in_end = link->result == 0;
+        if (l->in_end && is_function(&r->stages[l->plan->to]))
                 function_kick(&r->stages[l->plan->to]);
         run_wake(r);
 }
@@ -68,7 +82,21 @@ static bool link_memory(struct link *link)
         return (is_function(to) && function_step(to)) || (is_function(from) && function_step(from));
 }
 
-static const struct link_hooks hooks = { .ended = link_is_over, .memory = link_memory };
+static int link_more(struct link *link, int64_t *offset)
+{
+        struct run_link *l = link->owner;
+        struct sluice_ctx *from = &l->run->stages[l->plan->from], *to = &l->run->stages[l->plan->to];
+        int r = from->def->ops->more(from, from->self, offset);
+
+        if (r == -EAGAIN && !link->quiet && is_function(to)) {
+                l->flush = true;
+                to->kicked = true;
+                run_wake(l->run);
+        }
+        return r;
+}
+
+static const struct link_hooks hooks = { .ended = link_is_over, .memory = link_memory, .more = link_more };
 
 /* ---- answers of stages ---- */
 
@@ -126,16 +154,31 @@ static bool was_given_away(const struct sluice_ctx *c)
 {
         const struct run_link *l = &c->run->links[c->def->in_link];
 
-        return l->mode == SLUICE_LINK_DIRECT && l->words.in_kind == SLUICE_KIND_PIPE && !c->def->ops->output;
+        return l->mode == SLUICE_LINK_DIRECT && l->words.in_kind == SLUICE_KIND_PIPE && c->def->out_link < 0;
 }
 
+/* Its input was cut off, and its peer is not told an end that was none: so the answer has no end, either. */
+static void cut_answer(struct sluice_ctx *c)
+{
+        for (unsigned i = 0; i < c->def->out.nr; i++) {
+                struct run_link *l = &c->run->links[c->def->out.links[i]];
+
+                if (l->driven && !l->ended)
+                        link_cancel(&l->link, 0);
+        }
+}
+
+/* A sink must not make a success of what was cut short upstream; a stage in the middle must pass the end on. */
 static void stage_drain(struct sluice_ctx *c)
 {
+        bool cut_off = c->def->ops->drained && c->def->in_link >= 0 && judge_upstream_failed(c->run, c->index);
         int e = 0;
 
         c->state = STAGE_DRAINING;
+        if (cut_off && is_both_ways(c))
+                cut_answer(c);
         if (c->def->ops->drained && c->def->in_link >= 0 && !was_given_away(c) && !c->outcome.error &&
-            !judge_upstream_failed(c->run, c->index))
+            (!cut_off || (c->def->out_link >= 0 && !is_both_ways(c))))
                 e = c->def->ops->drained(c, c->self);
         if (e != -EINPROGRESS)
                 sluice_ctx_drained(c, e);
@@ -186,7 +229,7 @@ void run_may_fail_fast(struct sluice_ctx *c)
 {
         struct run *r = c->run;
 
-        if (!(r->plan->opt.flags & SLUICE_FAIL_FAST) && !stage_is_strict(c))
+        if (!(r->opt.flags & SLUICE_FAIL_FAST) && !stage_is_strict(c))
                 return;
         if (r->stopping || r->phase >= RUN_SETTLING || !judge_has_failure(r))
                 return;
@@ -197,13 +240,12 @@ void run_may_fail_fast(struct sluice_ctx *c)
 /* What is linked to a stage has given it all it will. */
 static bool input_is_over(const struct run *r, const struct sluice_ctx *c)
 {
-        const struct run_link *l;
+        for (unsigned i = 0; i < c->def->in.nr; i++) {
+                const struct run_link *l = &r->links[c->def->in.links[i]];
 
-        if (c->def->in_link < 0)
-                return true;
-        l = &r->links[c->def->in_link];
-        if (l->driven && !l->ended)
-                return false;
+                if (l->driven && !l->ended)
+                        return false;
+        }
         return stage_upstream_exited(r, c->index);
 }
 
@@ -232,10 +274,22 @@ static void drain_stages(struct run *r)
         }
 }
 
+/* A stage behind one that failed is not drained: what it still waits for is nothing to it, and must end before close(). */
+static void cancel_calls(struct run *r)
+{
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                ctx_cancel_calls(&r->stages[i]);
+}
+
 static void advance_moving(struct run *r)
 {
+        functions_kicked(r);
         drain_stages(r);
-        if (!r->stopping && all_in(r, STAGE_DRAINED) && run_all_links_over(r) && !children_running(r))
+        if (r->stopping || !all_in(r, STAGE_DRAINED) || !run_all_links_over(r) || children_running(r) || nested_under_way(r))
+                return;
+        if (run_calls_under_way(r))
+                cancel_calls(r);
+        else
                 begin_settling(r);
 }
 
@@ -248,6 +302,9 @@ static void advance_starting(struct run *r)
                         return;
         r->phase = RUN_MOVING;
         wire_start_links(r);
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                if (r->stages[i].def->ops->started)
+                        r->stages[i].def->ops->started(&r->stages[i], r->stages[i].self);
         for (size_t i = 0; i < r->plan->stages_nr; i++) /* a link whose reader is gone already */
                 if (r->stages[i].child.state == CHILD_EXITED && r->stages[i].def->in_link >= 0 &&
                     r->links[r->stages[i].def->in_link].driven)
@@ -288,7 +345,7 @@ bool run_calls_under_way(const struct run *r)
         for (size_t i = 0; i < r->plan->stages_nr; i++)
                 if (ctx_has_calls(&r->stages[i]))
                         return true;
-        return false;
+        return nested_under_way(r) || admit_is_waiting(r);
 }
 
 static void advance_stopping(struct run *r)
@@ -302,6 +359,10 @@ static void take_counts(struct run *r)
         r->ended_ns = backend_now_ns(backend_of(r));
         r->cpu_self_s = own_cpu_s() - r->cpu_start_s;
         r->counts_end = backend_of(r)->counts;
+        r->backend_end = backend_of(r)->kind;
+        r->ring_error = backend_of(r)->refused;
+        r->pool_end = pool_counts(r->loop->pool);
+        r->pool_end.unbound += r->loop->unplaced;
 }
 
 static void finish(struct run *r)
@@ -325,11 +386,13 @@ static void finish(struct run *r)
                 struct run_link *l = &r->links[i];
 
                 link_fini(&l->link);
+                handover_fini(&l->link);
                 l->meter = slot_unref(l->meter);
                 if (l->process_pipe_bytes)
                         pipe_release_budget(l->process_pipe_bytes);
                 r->abandoned += l->link.abandoned;
         }
+        admit_end(r);
         contain_fini(r);
         r->cancel_fd = slot_unref(r->cancel_fd);
         r->alive_fd = slot_unref(r->alive_fd);
@@ -339,8 +402,8 @@ static void finish(struct run *r)
         r->result = failures_result(r);
         take_counts(r);
         r->loop->runs--;
-        if (r->plan->opt.cancel)
-                sluice_cancel_unref(r->plan->opt.cancel);
+        if (r->opt.cancel)
+                sluice_cancel_unref(r->opt.cancel);
         /* The callback may free the pipeline, and this run with it. */
         own = r->free_when_done;
         if (r->done)
@@ -357,7 +420,7 @@ void run_advance(struct run *r)
         }
         switch (r->phase) {
         case RUN_OPENING:
-                if (all_in(r, STAGE_OPEN))
+                if (r->admission == ADMISSION_OPEN && all_in(r, STAGE_OPEN))
                         begin_committing(r);
                 break;
         case RUN_COMMITTING:
@@ -391,12 +454,16 @@ static int init_stage(struct run *r, int i, const struct sluice_binding *b, size
         void *own;
         int e;
 
-        *c = (struct sluice_ctx){ .run = r, .def = &r->plan->stages[i], .index = i, .config = r->plan->stages[i].config };
+        *c = (struct sluice_ctx){
+                .run = r, .def = &r->plan->stages[i], .index = i, .config = r->plan->stages[i].config, .want = -1
+        };
         c->child.prep = (struct prepared){ .directory = -1, .cgroup = -1, .stderr_file = -1 };
         c->child.memory.cgroup = (struct cgroup){ .fd = -1, .parent = -1 };
         list_init(&c->child.memory.node);
         list_init(&c->calls);
         list_init(&c->fds);
+        list_init(&c->parts);
+        c->outcome.exit_status = -1;
         for (size_t k = 0; k < n; k++) {
                 if (b[k].stage != i)
                         continue;
@@ -439,6 +506,7 @@ int run_new(struct run **ret, struct sluice_plan *plan, struct sluice_loop *loop
         list_init(&r->node);
         r->loop = loop;
         r->plan = plan_ref(plan);
+        r->opt = plan->opt;
         r->terminal_fd = -1;
         r->explains = -1;
         contain_init(&r->contain);
@@ -461,12 +529,25 @@ int run_new(struct run **ret, struct sluice_plan *plan, struct sluice_loop *loop
                 l->words = l->plan->words;
                 l->length = -1;
                 link_init(&l->link, loop, &hooks, l, (int)i);
+                l->link.queue_depth = plan->queue_depth;
         }
         *ret = r;
         return 0;
 out:
         run_free(r);
         return e;
+}
+
+/* The deadline, the token and the events are the outer run's to act on, and so is the terminal: what it stops and continues is
+ * its group; ours stays in the host's, and gets the terminal's signals with it. */
+void run_inherit(struct run *r, struct run *outer)
+{
+        r->outer = outer;
+        r->opt = outer->opt;
+        r->opt.flags &= ~(unsigned)(SLUICE_PROCESS_GROUP | SLUICE_TERMINAL);
+        r->opt.timeout_ms = 0;
+        r->opt.cancel = NULL;
+        r->opt.event = NULL;
 }
 
 void run_free(struct run *r)
@@ -482,6 +563,12 @@ void run_free(struct run *r)
         free(r);
 }
 
+void run_open_stages(struct run *r)
+{
+        for (size_t i = 0; i < r->plan->stages_nr && !r->stopping; i++)
+                stage_open(&r->stages[i]);
+}
+
 void run_start(struct run *r, sluice_done_fn *done, void *arg)
 {
         int e = 0;
@@ -493,11 +580,11 @@ void run_start(struct run *r, sluice_done_fn *done, void *arg)
         r->started_ns = backend_now_ns(backend_of(r));
         r->cpu_start_s = own_cpu_s();
         r->counts_start = backend_of(r)->counts;
-        if (r->plan->opt.cancel) {
-                cancel_ref(r->plan->opt.cancel);
+        if (r->opt.cancel) {
+                cancel_ref(r->opt.cancel);
                 e = end_watch_cancel(r);
         }
-        if (e == 0 && r->plan->opt.timeout_ms > 0)
+        if (e == 0 && r->opt.timeout_ms > 0)
                 e = end_watch_deadline(r);
         if (e < 0)
                 run_fail(r, failure_new(r, FAILURE_ENGINE, -1, -1, e, "start", "start: %s", strerror(-e)));
@@ -507,7 +594,7 @@ void run_start(struct run *r, sluice_done_fn *done, void *arg)
                         run_fail(r, failure_new(r, FAILURE_ENGINE, -1, -1, e, "contain", "containment by %s: %s",
                                                 sluice_contain_name(r->contain.kind), strerror(-e)));
         }
-        for (size_t i = 0; i < r->plan->stages_nr && !r->stopping; i++)
-                stage_open(&r->stages[i]);
+        if (!r->stopping)
+                admit_begin(r);
         run_wake(r);
 }

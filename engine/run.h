@@ -1,6 +1,7 @@
 /* engine/run.h: one run of a plan: its stages, links and children, and the order of effects.
  *
- *   OPENING     every stage opens at once; nothing is destroyed yet (file:missing | file:precious leaves precious)
+ *   OPENING     when there is memory for its buffers (admit.c) every stage opens at once; nothing is destroyed yet
+ *      |        (file:missing | file:precious leaves precious)
  *      |        all open: each link is confirmed on what the fds really are; it may only go down
  *   COMMITTING  now old contents may go (truncate)
  *      |
@@ -34,7 +35,9 @@
 #include "link.h"
 #include "list.h"
 #include "plan.h"
+#include "pool.h"
 #include "rank.h"
+#include "reserve.h"
 #include "spawn.h"
 
 enum {
@@ -72,12 +75,13 @@ enum child_state { CHILD_NONE, CHILD_STARTING, CHILD_RUNNING, CHILD_EXITED };
 struct prepared {
         const struct sluice_command_options *options; /* NULL: none */
         struct sluice_environ environ;
-        char *const *env;                   /* what it starts with */
-        int directory, cgroup, stderr_file; /* fds of the stage's; -1 */
+        char *const *env;                           /* what it starts with */
+        int directory, cgroup, stderr_file, object; /* fds of the stage's; -1 */
         struct spawn_fd extra[SPAWN_EXTRA_MAX];
         struct spawn_rlimit rlimits[SPAWN_RLIMITS_MAX];
-        struct ids *ids; /* NULL: the host's */
-        const char *name;
+        struct ids *ids;    /* NULL: the host's */
+        const char *name;   /* of the program; of the object that has `symbol`; NULL: there is none */
+        const char *symbol; /* NULL: a program */
         sluice_then_fn *then;
         int step;
         bool finds, waits; /* it looks for its program; another does so for it */
@@ -110,9 +114,12 @@ struct child {
         double cpu_s;
         uint64_t started_ns, ended_ns;
         struct watched memory;
-        struct sluice_stream *io; /* of a stage that runs on a thread of ours, while it does */
-        int thread_result;
-        bool told_to_end; /* it lived when we sent SIGTERM or SIGKILL: how it ends then is our doing */
+        struct thread *thread;  /* of a stage that runs on a thread of ours, while it does */
+        uint64_t long_line;     /* ... and when it ended: the line that was too long for it; 0: none */
+        struct worker *worker;  /* of a function in a process of its own */
+        bool returned, refused; /* ... which has returned; which could not be loaded */
+        int result;             /* what the function returned, there or on its thread */
+        bool told_to_end;       /* it lived when we sent SIGTERM or SIGKILL: how it ends then is our doing */
 
         struct slot *fds[3]; /* what it will inherit; let go once it has them */
         struct slot *stderr_read;
@@ -142,10 +149,11 @@ enum stage_state {
 /* What is known of a stage's end; judge.c fills in the verdict. */
 struct stage_outcome {
         enum sluice_verdict verdict;
-        int error, last_error; /* the first and the last that was seen */
-        bool early;            /* a function that wanted no more */
-        bool cut_short;        /* a function whose output was not all taken */
-        bool ended;            /* a function that we ended */
+        int error, last_error;   /* the first and the last that was seen */
+        int exit_status, signal; /* of a command in a part of it; -1, 0: none */
+        bool early;              /* a function that wanted no more */
+        bool cut_short;          /* a function whose output was not all taken */
+        bool ended;              /* a function that we ended */
         bool excused, ignored, inferred;
         unsigned order; /* of its first failure among all of the run; 0: none */
         const char *operation;
@@ -164,6 +172,7 @@ struct sluice_ctx {
         enum stage_state state;
         bool opened;       /* open() was called: close() must be */
         struct list calls; /* struct call, under way */
+        struct list parts; /* struct part: runs that are part of this one (nested.c) */
         struct list fds;   /* struct ctx_fd, the engine's to close */
 
         const char *note_operation;
@@ -181,11 +190,14 @@ struct sluice_ctx {
                 char *value;
         } reports[SLUICE_REPORTS_MAX];
         /* functions */
-        bool in_end, in_end_told, function_done;
+        bool function_done;
+        unsigned input;             /* which input process() was given last */
+        int want;                   /* ... and which alone it wants; -1: any */
         struct sluice_buf *calling; /* process() runs: its input */
         size_t forward_bytes;       /* ... and has passed so many of it on */
-        bool output_gone;           /* nobody takes what it gives */
         bool function_waits;        /* it said -EAGAIN, and will say when it has something to do */
+        bool asked;                 /* it said so: it is called also without input */
+        bool kicked;                /* ... by the run, since no link of it steps any more */
 };
 
 /* ---- links ---- */
@@ -205,8 +217,12 @@ struct run_link {
         struct slot *meter;           /* DIRECT: a regular file whose position tells */
         struct sluice_number metered; /* last reading */
         uint64_t meter_start;
-        bool writes;       /* DIRECT: the process writes the file */
-        struct slot *kept; /* our end of a child's output, closed after it is dead: it dies of KILL, not of PIPE */
+        bool writes; /* DIRECT: the process writes the file */
+        /* a function at one of its ends */
+        bool in_end, in_end_told; /* all it carried was delivered; the reader was told */
+        bool flush;               /* its source has nothing more for now: the reader is to be told */
+        bool output_gone;         /* nobody takes what the writer gives */
+        struct slot *kept;        /* our end of a child's output, closed after it is dead: it dies of KILL, not of PIPE */
 };
 
 /* Whatever was planned: from here on its bytes go through a buffer, and it says so. */
@@ -215,12 +231,19 @@ static inline void run_link_is_copied(struct run_link *l)
         l->mode = l->words.mode = SLUICE_LINK_CROSS;
 }
 
+enum admission { ADMISSION_NONE, ADMISSION_WAITING, ADMISSION_OPEN };
 enum run_phase { RUN_NEW, RUN_OPENING, RUN_COMMITTING, RUN_STARTING, RUN_MOVING, RUN_SETTLING, RUN_CLOSING, RUN_DONE };
 
 struct run {
         struct list node; /* in the loop's advance list */
         struct sluice_loop *loop;
         struct sluice_plan *plan;
+        struct run *outer; /* whose part it is; NULL: nobody's */
+        enum admission admission;
+        struct pool_waiter waiter;
+        struct post admitted;
+        uint64_t reserved_bytes;
+        struct sluice_options opt; /* the plan's; a nested run's: those of the run around it. Borrowed, all of it */
         enum run_phase phase;
         struct sluice_ctx *stages;
         struct run_link *links;
@@ -250,6 +273,9 @@ struct run {
         double cpu_start_s, cpu_self_s, cpu_children_s;
         unsigned abandoned;
         struct backend_counts counts_start, counts_end;
+        enum backend_kind backend_end; /* what the loop had come to by the end, and ... */
+        int ring_error;                /* ... with what the kernel refused the other */
+        struct pool_counts pool_end;
 
         sluice_done_fn *done;
         void *arg;
@@ -257,7 +283,15 @@ struct run {
         bool free_when_done;
 };
 
+/* Whether a process' or a thread's end of that link (-1: none) is a pipe that we made for it. */
+static inline bool run_link_is_our_pipe(const struct run *r, int link)
+{
+        return link >= 0 && r->links[link].mode != SLUICE_LINK_DIRECT;
+}
+
 int run_new(struct run **ret, struct sluice_plan *plan, struct sluice_loop *loop, const struct sluice_binding *b, size_t n);
+/* For a part of a run: its options, before the start. */
+void run_inherit(struct run *r, struct run *outer);
 void run_start(struct run *r, sluice_done_fn *done, void *arg);
 /* From the loop: something happened. */
 void run_advance(struct run *r);
@@ -325,7 +359,19 @@ void stage_saw(struct sluice_ctx *c, int error, const char *operation);
 /* thread.c: stages that run on a thread of their own are children too */
 bool is_thread(const struct sluice_ctx *c);
 int thread_start(struct sluice_ctx *c);
+void threads_mark(struct run *r); /* before the first of them is cancelled */
 void thread_cancel(struct sluice_ctx *c);
+void thread_fini(struct sluice_ctx *c);
+
+/* worker.c: functions in processes of their own are commands too */
+bool is_function_process(const struct sluice_ctx *c);
+bool has_returned(const struct sluice_ctx *c); /* from its function, there or on a thread: the result is its verdict */
+int function_result(int returned);             /* no errno: -EPROTO */
+int worker_begin(struct sluice_ctx *c);        /* its start is described: what a function needs is added */
+int worker_fork(struct sluice_ctx *c);
+void worker_started(struct sluice_ctx *c);
+void worker_ended(struct sluice_ctx *c);
+void worker_fini(struct sluice_ctx *c);
 
 /* event.c */
 void event_send(struct run *r, const struct sluice_event *e);
@@ -349,13 +395,27 @@ void ctx_fini(struct sluice_ctx *c);
 struct slot *ctx_slot(struct sluice_ctx *c, int fd); /* NULL: not the engine's */
 void ctx_forget_fd(struct sluice_ctx *c, int fd);
 int ctx_find(struct sluice_ctx *c, const char *command, const char *path, int directory, sluice_then_fn *then);
+int ctx_symbol(struct sluice_ctx *c, int fd, const char *name, sluice_then_fn *then);
 int ctx_ids(struct sluice_ctx *c, const char *user, const char *group, struct ids *ret, sluice_then_fn *then);
 
 /* function.c */
 bool function_step(struct sluice_ctx *c);
 bool is_function(const struct sluice_ctx *c);
 void function_kick(struct sluice_ctx *c);
-void function_cut_short(struct sluice_ctx *c); /* nobody takes its output any more */
+void function_cut_short(struct sluice_ctx *c, struct run_link *after); /* nobody takes that output any more */
+
+void functions_kicked(struct run *r);
+
+/* admit.c: memory */
+void admit_begin(struct run *r);
+void admit_cancel(struct run *r);
+bool admit_is_waiting(const struct run *r);
+void admit_end(struct run *r);
+void run_open_stages(struct run *r);
+
+/* nested.c */
+bool nested_under_way(const struct run *r);
+void nested_cancel(struct sluice_ctx *c);
 
 /* meter.c */
 void meter_read(struct run_link *l);

@@ -147,7 +147,7 @@ void said_pump(struct sluice_ctx *c)
 
         if (!c->child.stderr_read || c->child.stderr_op)
                 return;
-        buffer = buffer_get(&c->run->loop->buffers);
+        buffer = buffer_get_own(c->run->loop->pool);
         if (!buffer) {
                 said_close(c);
                 return;
@@ -203,7 +203,7 @@ static int take_slot(struct backend *b, struct slot **ret, int fd)
 static enum sluice_stderr destination(const struct sluice_ctx *c)
 {
         const struct sluice_command_options *o = c->child.prep.options;
-        unsigned flags = c->run->plan->opt.flags;
+        unsigned flags = c->run->opt.flags;
 
         if (o && o->stderr_to != SLUICE_STDERR_DEFAULT)
                 return o->stderr_to;

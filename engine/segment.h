@@ -11,7 +11,11 @@
 #include "buffer.h"
 
 enum segment_kind { SEGMENT_FD, SEGMENT_MEM, SEGMENT_BARRIER, SEGMENT_END };
-enum { SEGMENTS_MAX = 8 };
+enum {
+        SEGMENTS_MAX = 16,
+        SEGMENTS_FEW = 3,     /* what a link between two fds holds: bytes to go before, the source's own, END */
+        MEM_SEGMENTS_MAX = 7, /* with a BARRIER between any two, one at each end, and END, the queue is full */
+};
 
 struct segment {
         enum segment_kind kind;
@@ -22,20 +26,34 @@ struct segment {
         uint32_t at;           /* MEM: of the next byte in it */
 };
 
-/* Law: the queue never holds more than SEGMENTS_MAX; who wants to add looks first. */
+/* Laws: the queue never holds more than segments_cap(), who wants to add looks first; mem_nr counts its MEM segments; no two
+ * BARRIERs follow each other. All of them would be half of an idle link's memory, so most have a few. */
 struct segments {
-        struct segment ring[SEGMENTS_MAX];
-        unsigned head, nr;
+        struct segment few[SEGMENTS_FEW];
+        struct segment *many; /* SEGMENTS_MAX of them instead; NULL: few are enough */
+        unsigned head, nr, mem_nr;
 };
+
+static inline unsigned segments_cap(const struct segments *q)
+{
+        return q->many ? SEGMENTS_MAX : SEGMENTS_FEW;
+}
 
 static inline bool segments_full(const struct segments *q)
 {
-        return q->nr == SEGMENTS_MAX;
+        return q->nr == segments_cap(q);
 }
+
+/* Room for SEGMENTS_MAX, while it is empty. -ENOMEM. */
+int segments_grow(struct segments *q);
+/* The one that `i` others come before. */
+const struct segment *segments_at(const struct segments *q, unsigned i);
+/* Clears it, and gives its room back. */
+void segments_fini(struct segments *q);
 
 /* NULL when there is none. */
 struct segment *segments_first(struct segments *q);
-/* False when full: nothing was added. */
+/* False when full: nothing was added. A BARRIER behind another is the same one. */
 bool segments_add(struct segments *q, struct segment s);
 /* Drops the first; a MEM segment lets its buffer go. */
 void segments_pop(struct segments *q);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "handover.h"
 #include "pipeline.h"
 #include "run.h"
 
@@ -14,7 +15,8 @@ static void fill_driven(const struct run_link *l, struct sluice_stats *s)
 {
         const struct link_counts *c = &l->link.counts;
 
-        s->driver = l->link.driver;
+        s->driver = link_driver(&l->link);
+        s->driver_changes = link_driver_changes(&l->link);
         s->bytes = exact(c->delivered);
         s->bytes_direct = s->bytes_piped = exact(0);
         s->bytes_spliced = exact(c->spliced);
@@ -63,7 +65,9 @@ int sluice_pipeline_stats(const struct sluice_pipeline *p, int link, struct slui
                 return -EINVAL;
         s.mode = l->mode;
         s.length = l->length;
-        if (l->driven)
+        if (l->link.ring)
+                handover_count(&l->link);
+        if (l->driven || l->mode == SLUICE_LINK_HANDOVER)
                 fill_driven(l, &s);
         else
                 fill_watched(l, &s);
@@ -76,7 +80,8 @@ static uint64_t ring_ops(const struct backend_counts *c)
         uint64_t n = 0;
 
         for (int kind = 0; kind < OP_KINDS; kind++)
-                if (kind != OP_TIMER && kind != OP_RESOLVE && kind != OP_FIND && kind != OP_IDS && kind != OP_SPAWN)
+                if (kind != OP_TIMER && kind != OP_RESOLVE && kind != OP_FIND && kind != OP_IDS && kind != OP_SYMBOL &&
+                    kind != OP_SPAWN)
                         n += c->ops[kind];
         return n;
 }
@@ -84,14 +89,17 @@ static uint64_t ring_ops(const struct backend_counts *c)
 int sluice_pipeline_usage(const struct sluice_pipeline *p, struct sluice_usage *ret)
 {
         const struct run *r = p->run;
+        const size_t first_release = offsetof(struct sluice_usage, pool_total_bytes);
         const struct backend_counts *end, *start;
+        size_t bytes = ret->size; /* a host that was built with older headers has room for fewer */
+        struct sluice_usage u;
 
-        if (!r || ret->size != sizeof(*ret) || r->phase != RUN_DONE)
+        if (!r || bytes < first_release || bytes > sizeof(u) || r->phase != RUN_DONE)
                 return -EINVAL;
         end = &r->counts_end;
         start = &r->counts_start;
-        *ret = (struct sluice_usage){
-                .size = sizeof(*ret),
+        u = (struct sluice_usage){
+                .size = bytes,
                 .wall_s = (double)(r->ended_ns - r->started_ns) / 1e9,
                 .cpu_self_s = r->cpu_self_s,
                 .cpu_children_s = r->cpu_children_s,
@@ -103,6 +111,16 @@ int sluice_pipeline_usage(const struct sluice_pipeline *p, struct sluice_usage *
                 .contain = r->contain.kind == SLUICE_CONTAIN_AUTO ? SLUICE_CONTAIN_NONE : r->contain.kind,
                 .guard = r->contain.guarded,
                 .strays = r->contain.strays,
+                .pool_total_bytes = r->pool_end.total_bytes,
+                .pool_lent_peak_bytes = r->pool_end.lent_peak_bytes,
+                .pool_frees_local = r->pool_end.frees_local,
+                .pool_frees_remote = r->pool_end.frees_remote,
+                .unbound = r->pool_end.unbound,
+                .backend = r->backend_end == BACKEND_URING   ? SLUICE_BACKEND_URING
+                           : r->backend_end == BACKEND_EPOLL ? SLUICE_BACKEND_EPOLL
+                                                             : SLUICE_BACKEND_AUTO,
+                .ring_error = r->ring_error,
         };
+        memcpy(ret, &u, bytes);
         return 0;
 }

@@ -193,10 +193,13 @@ int sluice_transfer(struct sluice_loop *l, const struct sluice_transfer *opt, sl
                 .forced = opt->driver,
                 .copy_only = copy_only(&from, &to),
                 .may_block = (from.kind == FD_FILE && !from.in_memory) || (to.kind == FD_FILE && !to.in_memory),
+                .may_be_cached = from.kind == FD_FILE && to.kind != FD_FILE && opt->offset_from >= 0,
                 .foreign_pipe = from.kind == FD_PIPE || to.kind == FD_PIPE,
+                .sockets = from.kind == FD_SOCKET && to.kind == FD_SOCKET,
                 .exclusive = loop_exclusive(l),
         };
         t->link.driver = driver_choose(&facts).driver;
+        t->link.source_bytes = from.size;
         t->link.sink.offset = opt->offset_to;
         t->link.source.shared_position = from.kind == FD_FILE && opt->offset_from < 0;
         segments_add(&t->link.segments, (struct segment){ .kind = SEGMENT_FD, .offset = opt->offset_from, .length = opt->length });

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "handover.h"
 #include "run.h"
 
 static struct backend *backend_of(const struct run *r)
@@ -18,6 +19,8 @@ static struct backend *backend_of(const struct run *r)
 /* The fd of a side; of which output, where there are several. */
 int stage_fd(struct sluice_ctx *c, enum sluice_direction dir, unsigned branch)
 {
+        if (is_function(c))
+                return -EBADF;
         if (dir == SLUICE_OUTPUT && c->def->ops->output)
                 return c->def->ops->output(c, c->self, branch);
         return c->def->ops->fd ? c->def->ops->fd(c, c->self, dir) : -EBADF;
@@ -121,14 +124,17 @@ static void fill_end(struct end *e, const struct sluice_side *side, const struct
 }
 
 static struct driver_choice choose_driver(struct run *r, const struct run_link *l, const struct fd_info *out,
-                                          const struct fd_info *in)
+                                          const struct fd_info *in, int64_t out_offset)
 {
         const struct driver_facts facts = {
-                .forced = r->plan->opt.driver,
+                .forced = r->opt.driver,
                 .copy_only = l->mode == SLUICE_LINK_CROSS,
                 .may_block = (out->kind == FD_FILE && !out->in_memory) || (in->kind == FD_FILE && !in->in_memory),
+                .may_be_cached = out->kind == FD_FILE && in->kind != FD_FILE && l->words.out_io & SLUICE_IO_FD && out_offset >= 0,
                 .child_pipe = (l->words.out_io | l->words.in_io) & SLUICE_IO_INHERIT,
                 .foreign_pipe = out->kind == FD_PIPE || in->kind == FD_PIPE,
+                .sockets = out->kind == FD_SOCKET && in->kind == FD_SOCKET,
+                .forbid_copy = r->opt.flags & SLUICE_FORBID_COPY,
                 .exclusive = loop_exclusive(r->loop),
         };
 
@@ -160,22 +166,32 @@ static bool confirm_link(struct run *r, struct run_link *l)
         if (e < 0)
                 return confirm_fail(to, e, NULL);
         l->mode = negotiate(out.io, in.io);
+        out.io = negotiate_use(l->mode, out.io);
+        in.io = negotiate_use(l->mode, in.io);
         l->words = (struct link_words){ l->mode, out.kind, in.kind, out.io, in.io, out.note, in.note };
         if (!negotiate_may_become(l->plan->mode, l->mode))
                 return confirm_fail(to, -ENOTSUP, "once open, the two have no way in common");
         l->length = expected_length(&out, &out_info);
-        l->driven = l->mode == SLUICE_LINK_SPLICE || l->mode == SLUICE_LINK_CROSS || l->mode == SLUICE_LINK_HANDOVER;
+        l->driven = l->mode == SLUICE_LINK_SPLICE || l->mode == SLUICE_LINK_CROSS ||
+                    (l->mode == SLUICE_LINK_HANDOVER && !(is_thread(from) && is_thread(to)));
+        if (out.io & SLUICE_IO_MEM && segments_grow(&l->link.segments) < 0)
+                return confirm_fail(from, -ENOMEM, NULL);
         if (!l->driven || l->mode == SLUICE_LINK_HANDOVER)
                 return true;
-        choice = choose_driver(r, l, &out_info, &in_info);
+        choice = choose_driver(r, l, &out_info, &in_info, out.offset);
         l->driver_reason = choice.reason;
         l->link.driver = choice.driver;
         if (choice.driver == SLUICE_DRIVER_COPY)
                 run_link_is_copied(l);
-        l->link.forbid_copy = r->plan->opt.flags & SLUICE_FORBID_COPY;
+        l->link.forbid_copy = r->opt.flags & SLUICE_FORBID_COPY;
         if (l->link.forbid_copy && choice.driver == SLUICE_DRIVER_COPY)
                 return confirm_fail(to, -EOPNOTSUPP, "its input would be copied through userspace, which is forbidden");
+        if (from->def->ops->more) {
+                l->link.grows = true;
+                l->length = -1;
+        }
         fill_end(&l->link.source, &out, &out_info);
+        l->link.source_bytes = out_info.size;
         fill_end(&l->link.sink, &in, &in_info);
         segments_add(&l->link.segments,
                      (struct segment){ .kind = SEGMENT_FD, .offset = out.offset, .length = out.length, .exact = out.exact });
@@ -190,6 +206,7 @@ static bool confirm_link(struct run *r, struct run_link *l)
 static bool identity(struct run *r, struct sluice_ctx *c, enum sluice_direction dir, struct end_identity *ret)
 {
         struct backend *b = backend_of(r);
+        struct sluice_side side;
         struct fd_info info;
         int fd = sluice_ctx_linked(c, dir) ? stage_fd(c, dir, 0) : -1;
 
@@ -200,7 +217,9 @@ static bool identity(struct run *r, struct sluice_ctx *c, enum sluice_direction 
                                       .listener = info.kind == FD_LISTENER,
                                       .directory = info.kind == FD_DIRECTORY,
                                       .device = info.device,
-                                      .inode = info.inode };
+                                      .inode = info.inode,
+                                      .append = info.flags & O_APPEND,
+                                      .offset = plan_describe(c->def, c, c->self, dir, &side) < 0 ? -1 : side.offset };
         return true;
 }
 
@@ -221,6 +240,23 @@ static bool refuse_pairs(struct run *r, struct sluice_ctx *source, const struct 
         return true;
 }
 
+/* Each pair once: `sink` with those before it. */
+static bool refuse_sinks(struct run *r, struct sluice_ctx *sink, const struct end_identity *id)
+{
+        for (int i = 0; i < sink->index; i++) {
+                struct end_identity other;
+                const char *why;
+                int error;
+
+                if (!identity(r, &r->stages[i], SLUICE_INPUT, &other))
+                        continue;
+                why = negotiate_refusal_of_sinks(id, &other, &error);
+                if (why)
+                        return confirm_fail(sink, error, why);
+        }
+        return true;
+}
+
 static bool refuse(struct run *r)
 {
         for (size_t i = 0; i < r->plan->stages_nr; i++) {
@@ -233,6 +269,8 @@ static bool refuse(struct run *r)
                         why = negotiate_refusal(NULL, &id, &error);
                         if (why)
                                 return confirm_fail(c, error, why);
+                        if (!refuse_sinks(r, c, &id))
+                                return false;
                 }
                 if (!identity(r, c, SLUICE_OUTPUT, &id))
                         continue;
@@ -287,14 +325,14 @@ static void meter_direct(struct run *r, struct run_link *l, struct slot *s, bool
 static bool wire_direct(struct run *r, struct run_link *l)
 {
         struct sluice_ctx *from = &r->stages[l->plan->from], *to = &r->stages[l->plan->to];
-        bool reads = l->words.in_io & SLUICE_IO_INHERIT && l->words.out_io & SLUICE_IO_LEND;
+        bool reads = l->words.in_io & SLUICE_IO_INHERIT && l->words.out_io & (SLUICE_IO_LEND | SLUICE_IO_BORROW);
         struct sluice_ctx *process = reads ? to : from, *lender = reads ? from : to;
         struct slot *s = stage_slot(lender, reads ? SLUICE_OUTPUT : SLUICE_INPUT, l->plan->branch);
 
         if (!s)
                 return wire_fail(r, -EBADF, "lend");
         process->child.fds[reads ? 0 : 1] = s;
-        if ((reads ? l->words.out_kind : l->words.in_kind) == SLUICE_KIND_SOCKET)
+        if ((reads ? l->words.out_kind : l->words.in_kind) == SLUICE_KIND_SOCKET && !is_thread(process))
                 backend_of(r)->ops->set_nonblock(backend_of(r), s->fd, false);
         if (l->words.out_kind == SLUICE_KIND_TTY || l->words.in_kind == SLUICE_KIND_TTY)
                 r->terminal_taken = true;
@@ -335,6 +373,14 @@ static bool pipe_to_child(struct run *r, struct run_link *l, struct sluice_ctx *
         return true;
 }
 
+static bool wire_ring(struct run *r, struct run_link *l)
+{
+        bool from_thread = is_thread(&r->stages[l->plan->from]), to_thread = is_thread(&r->stages[l->plan->to]);
+        int e = from_thread || to_thread ? handover_init(&l->link, r->plan->queue_depth, from_thread, to_thread) : 0;
+
+        return e < 0 ? wire_fail(r, e, "ring") : true;
+}
+
 static bool wire_driven(struct run *r, struct run_link *l)
 {
         struct sluice_ctx *from = &r->stages[l->plan->from], *to = &r->stages[l->plan->to];
@@ -353,7 +399,8 @@ static bool wire_driven(struct run *r, struct run_link *l)
                 l->link.sink.slot = stage_slot(to, SLUICE_INPUT, 0);
                 if (!l->link.sink.slot)
                         return wire_fail(r, -EBADF, "lend");
-                l->link.sink.child_pipe = to->def->ops->output != NULL; /* EPIPE there is its early end */
+                /* A stage that passes on what comes by a pipe of its own: EPIPE there is its early end. */
+                l->link.sink.child_pipe = to->def->out_link >= 0 && l->link.sink.pipe;
         }
         l->link.pipe_bytes = l->process_pipe_bytes;
         return true;
@@ -384,15 +431,16 @@ bool wire_links(struct run *r)
 {
         for (size_t i = 0; i < r->plan->links_nr; i++) {
                 struct run_link *l = &r->links[i];
-                bool ok = l->mode == SLUICE_LINK_DIRECT ? wire_direct(r, l)
-                          : l->mode == SLUICE_LINK_PIPE ? wire_pipe(r, l)
-                                                        : wire_driven(r, l);
+                bool ok = l->mode == SLUICE_LINK_DIRECT     ? wire_direct(r, l)
+                          : l->mode == SLUICE_LINK_PIPE     ? wire_pipe(r, l)
+                          : l->mode == SLUICE_LINK_HANDOVER ? wire_ring(r, l)
+                                                            : wire_driven(r, l);
 
                 if (!ok)
                         return false;
         }
         for (size_t i = 0; i < r->plan->stages_nr; i++)
-                if (is_command(&r->stages[i]) && !wire_null(r, &r->stages[i]))
+                if (is_command(&r->stages[i]) && !is_thread(&r->stages[i]) && !wire_null(r, &r->stages[i]))
                         return false;
         return true;
 }

@@ -5,9 +5,9 @@
 #include "text.h"
 
 static const struct text_type *const table[] = {
-        &text_file,       &text_append,     &text_fd,          &text_null,     &text_zero,   &text_tcp,
-        &text_tcp_listen, &text_unix,       &text_unix_listen, &text_lines,    &text_count,  &text_checksum,
-        &text_compress,   &text_decompress, &text_throttle,    &text_generate, &text_plugin,
+        &text_file,     &text_append,      &text_fd,    &text_null,  &text_zero,     &text_tcp,      &text_tcp_listen,
+        &text_unix,     &text_unix_listen, &text_lines, &text_count, &text_checksum, &text_compress, &text_decompress,
+        &text_throttle, &text_drop,        &text_spill, &text_tail,  &text_generate, &text_plugin,   &text_isolated,
 };
 
 const struct sluice_stage_type *sluice_stage_type(size_t index)

@@ -7,7 +7,6 @@
  * silent for ever keeps nobody. */
 #include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
 
 #include <sluice/stages.h>
 
@@ -21,17 +20,6 @@ struct callback_config {
 struct callback_self {
         int wake_fd; /* a duplicate; -1: none */
 };
-
-static int callback_config_copy(void **ret, const void *config)
-{
-        struct callback_config *c = malloc(sizeof(*c));
-
-        if (!c)
-                return -ENOMEM;
-        *c = *(const struct callback_config *)config;
-        *ret = c;
-        return 0;
-}
 
 static int callback_describe(struct sluice_ctx *ctx, void *self, enum sluice_direction dir, struct sluice_side *ret)
 {
@@ -121,8 +109,7 @@ static const struct sluice_stage_ops callback_ops = {
         .size = sizeof(callback_ops),
         .name = "callback",
         .instance_size = sizeof(struct callback_self),
-        .config_copy = callback_config_copy,
-        .config_free = free,
+        .config_size = sizeof(struct callback_config),
         .describe = callback_describe,
         .open = callback_open,
         .process = callback_process,

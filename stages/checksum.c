@@ -3,7 +3,6 @@
  * Owns nothing that outlives the instance. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <nettle/sha2.h>
@@ -100,23 +99,11 @@ static int checksum_process(struct sluice_ctx *ctx, void *self_, struct sluice_b
         return SLUICE_END;
 }
 
-static int config_copy(void **ret, const void *config)
-{
-        struct checksum_config *c = malloc(sizeof(*c));
-
-        if (!c)
-                return -ENOMEM;
-        *c = *(const struct checksum_config *)config;
-        *ret = c;
-        return 0;
-}
-
 static const struct sluice_stage_ops checksum_ops = {
         .size = sizeof(checksum_ops),
         .name = "checksum",
         .instance_size = sizeof(struct checksum_self) + 64,
-        .config_copy = config_copy,
-        .config_free = free,
+        .config_size = sizeof(struct checksum_config),
         .describe = plain_describe,
         .open = plain_open,
         .process = checksum_process,

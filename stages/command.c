@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sluice/stages.h>
+#include "command.h"
 
 enum { FDS_MAX = 32, RLIMITS_MAX = 16, STDERR_BYTES_MAX = 1 << 20 }; /* as sluice/stage.h says */
 
@@ -85,7 +85,7 @@ static bool own_changes(struct sluice_command_options *o)
 }
 
 /* Every field is taken on, though one fails: then all are ours or NULL, and can be freed. */
-static bool own_options(struct sluice_command_options *o)
+bool command_options_own(struct sluice_command_options *o)
 {
         bool whole = own_strings(&o->env);
 
@@ -105,7 +105,7 @@ static void free_const(const void *p)
         free((void *)(uintptr_t)p);
 }
 
-static void free_options(struct sluice_command_options *o)
+void command_options_free(struct sluice_command_options *o)
 {
         free_strings(o->env);
         for (size_t i = 0; o->changes && i < o->changes_nr; i++) {
@@ -127,7 +127,7 @@ static void command_config_free(void *config)
         struct command_config *c = config;
 
         free_strings(c->argv);
-        free_options(&c->options);
+        command_options_free(&c->options);
         free(c);
 }
 
@@ -141,7 +141,7 @@ static int command_config_copy(void **ret, const void *config)
                 return -ENOMEM;
         c->options = from->options;
         c->argv = copy_strings(from->argv);
-        whole = own_options(&c->options);
+        whole = command_options_own(&c->options);
         if (!c->argv || !whole) {
                 command_config_free(c);
                 return -ENOMEM;
@@ -251,14 +251,23 @@ static bool is_possible(const struct sluice_command_options *o)
                rlimits_are_possible(o) && changes_are_possible(o);
 }
 
-int sluice_add_command(struct sluice_pipeline *p, char *const argv[], const struct sluice_command_options *opt)
+int command_options_read(struct sluice_command_options *ret, const struct sluice_command_options *opt)
 {
         const size_t first_release = offsetof(struct sluice_command_options, flags);
+
+        if (opt && (opt->size < first_release || opt->size > sizeof(*opt)))
+                return -EINVAL;
+        *ret = (struct sluice_command_options){ .size = sizeof(*ret) };
+        if (opt)
+                memcpy(ret, opt, opt->size);
+        return is_possible(ret) ? 0 : -EINVAL;
+}
+
+int sluice_add_command(struct sluice_pipeline *p, char *const argv[], const struct sluice_command_options *opt)
+{
         struct command_config c = { .argv = (char **)(uintptr_t)argv };
 
-        if (!argv || !argv[0] || !argv[0][0] || (opt && (opt->size < first_release || opt->size > sizeof(*opt))))
+        if (!argv || !argv[0] || !argv[0][0])
                 return -EINVAL;
-        if (opt)
-                memcpy(&c.options, opt, opt->size);
-        return is_possible(&c.options) ? sluice_pipeline_add(p, &command_ops, &c, argv[0]) : -EINVAL;
+        return command_options_read(&c.options, opt) < 0 ? -EINVAL : sluice_pipeline_add(p, &command_ops, &c, argv[0]);
 }

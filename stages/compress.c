@@ -74,7 +74,10 @@ static int compress_process(struct sluice_ctx *ctx, void *self_, struct sluice_b
         struct zstd_self *self = self_;
         ZSTD_inBuffer from = { in->data, in->len, 0 };
         ZSTD_outBuffer to = { out->data, out->cap, 0 };
-        size_t left = c->zstd.compress(self->compressor, &to, &from, in->end ? ZSTD_e_end : ZSTD_e_continue);
+        size_t left = c->zstd.compress(self->compressor, &to, &from,
+                                       in->end     ? ZSTD_e_end
+                                       : in->flush ? ZSTD_e_flush
+                                                   : ZSTD_e_continue);
 
         if (c->zstd.is_error(left))
                 return failed(ctx, c, left);
@@ -134,17 +137,6 @@ static void decompress_close(struct sluice_ctx *ctx, void *self, int error)
 
 /* ---- both ---- */
 
-static int config_copy(void **ret, const void *config)
-{
-        struct zstd_config *c = malloc(sizeof(*c));
-
-        if (!c)
-                return -ENOMEM;
-        *c = *(const struct zstd_config *)config;
-        *ret = c;
-        return 0;
-}
-
 /* Between two others only: compressed bytes that go nowhere are a mistake. */
 static int between_describe(struct sluice_ctx *ctx, void *self, enum sluice_direction dir, struct sluice_side *ret)
 {
@@ -159,8 +151,7 @@ static const struct sluice_stage_ops compress_ops = {
         .size = sizeof(compress_ops),
         .name = "compress",
         .instance_size = sizeof(struct zstd_self),
-        .config_copy = config_copy,
-        .config_free = free,
+        .config_size = sizeof(struct zstd_config),
         .describe = between_describe,
         .open = compress_open,
         .process = compress_process,
@@ -171,8 +162,7 @@ static const struct sluice_stage_ops decompress_ops = {
         .size = sizeof(decompress_ops),
         .name = "decompress",
         .instance_size = sizeof(struct zstd_self),
-        .config_copy = config_copy,
-        .config_free = free,
+        .config_size = sizeof(struct zstd_config),
         .describe = between_describe,
         .open = decompress_open,
         .process = decompress_process,

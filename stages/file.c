@@ -34,6 +34,8 @@ struct file_self {
         int made; /* we created it: it is ours to remove until commit */
         int committed;
         int named_temporary; /* `temporary` has a name in the file system */
+        int keeps_mode;      /* of the file that it replaces: `mode` */
+        mode_t mode;
         char *temporary, *directory;
         int64_t size_at_open;
 };
@@ -135,6 +137,11 @@ static int file_describe(struct sluice_ctx *ctx, void *self, enum sluice_directi
 
 /* ---- opening ---- */
 
+static mode_t mode_of(const struct file_config *c)
+{
+        return c->opt.mode ? c->opt.mode : 0666;
+}
+
 static void opened(struct sluice_ctx *ctx, void *self_, int64_t fd)
 {
         struct file_self *self = self_;
@@ -161,7 +168,7 @@ static void opened_or_dangling(struct sluice_ctx *ctx, void *self, int64_t fd)
                 opened(ctx, self, fd);
                 return;
         }
-        r = sluice_ctx_open(ctx, c->path, O_WRONLY | O_CREAT | append, c->opt.mode, opened);
+        r = sluice_ctx_open(ctx, c->path, O_WRONLY | O_CREAT | append, mode_of(c), opened);
         if (r < 0)
                 sluice_ctx_opened(ctx, r);
 }
@@ -198,12 +205,27 @@ static int name_temporary(struct file_self *self, const char *path)
         return self->temporary ? 0 : -ENOMEM;
 }
 
+/* What replaces a file that others may not read is at no time one that they may; the umask is not asked again. */
+static mode_t first_mode(const struct file_self *self, const struct file_config *c)
+{
+        return self->keeps_mode ? 0600 : mode_of(c);
+}
+
+static void temporary_is_open(struct sluice_ctx *ctx, struct file_self *self, int64_t fd)
+{
+        int r = fd >= 0 && self->keeps_mode ? sluice_ctx_chmod(ctx, (int)fd, NULL, self->mode) : 0;
+
+        if (r < 0)
+                sluice_ctx_close(ctx, (int)fd);
+        opened(ctx, self, r < 0 ? r : fd);
+}
+
 static void temporary_named(struct sluice_ctx *ctx, void *self_, int64_t fd)
 {
         struct file_self *self = self_;
 
         self->named_temporary = fd >= 0;
-        opened(ctx, self, fd);
+        temporary_is_open(ctx, self, fd);
 }
 
 static void temporary_opened(struct sluice_ctx *ctx, void *self_, int64_t fd)
@@ -213,29 +235,44 @@ static void temporary_opened(struct sluice_ctx *ctx, void *self_, int64_t fd)
         int r;
 
         if (fd == -EOPNOTSUPP || fd == -EISDIR || fd == -EINVAL) { /* no O_TMPFILE on this file system */
-                r = sluice_ctx_open(ctx, self->temporary, O_WRONLY | O_CREAT | O_EXCL, c->opt.mode, temporary_named);
+                r = sluice_ctx_open(ctx, self->temporary, O_WRONLY | O_CREAT | O_EXCL, first_mode(self, c), temporary_named);
                 if (r < 0)
                         sluice_ctx_opened(ctx, r);
                 return;
         }
-        opened(ctx, self, fd);
+        temporary_is_open(ctx, self, fd);
 }
 
 static int open_temporary(struct sluice_ctx *ctx, struct file_self *self, const struct file_config *c)
 {
         int r = name_temporary(self, c->path);
 
-        return r < 0 ? r : sluice_ctx_open(ctx, self->directory, O_WRONLY | O_TMPFILE, c->opt.mode, temporary_opened);
+        return r < 0 ? r : sluice_ctx_open(ctx, self->directory, O_WRONLY | O_TMPFILE, first_mode(self, c), temporary_opened);
+}
+
+static int look_at(struct sluice_ctx *ctx, struct file_self *self, int fd)
+{
+        int64_t size;
+        int r = sluice_ctx_size(ctx, fd, &size);
+
+        if (r == 0)
+                r = sluice_ctx_mode(ctx, fd);
+        if (r < 0)
+                return r;
+        self->mode = (mode_t)r & 0777; /* it is ours, whoever's the old one was: no set-user-ID */
+        return 0;
 }
 
 /* A rename would put a plain file in the place of a device, for everybody. */
-static void target_looked_at(struct sluice_ctx *ctx, void *self, int64_t fd)
+static void target_looked_at(struct sluice_ctx *ctx, void *self_, int64_t fd)
 {
-        int64_t size;
+        const struct file_config *c = sluice_ctx_config(ctx);
+        struct file_self *self = self_;
         int r = 0;
 
         if (fd >= 0) {
-                r = sluice_ctx_size(ctx, (int)fd, &size);
+                r = look_at(ctx, self, (int)fd);
+                self->keeps_mode = c->opt.mode == 0;
                 sluice_ctx_close(ctx, (int)fd);
         } else if (fd != -ENOENT) {
                 r = (int)fd;
@@ -245,7 +282,7 @@ static void target_looked_at(struct sluice_ctx *ctx, void *self, int64_t fd)
                 r = -EINVAL;
         }
         if (r == 0)
-                r = open_temporary(ctx, self, sluice_ctx_config(ctx));
+                r = open_temporary(ctx, self, c);
         if (r < 0)
                 sluice_ctx_opened(ctx, r);
 }
@@ -256,7 +293,7 @@ static int open_sink(struct sluice_ctx *ctx, const struct file_config *c)
 
         if (flags_of(c) & SLUICE_FILE_ATOMIC)
                 return sluice_ctx_open(ctx, c->path, O_PATH, 0, target_looked_at);
-        return sluice_ctx_open(ctx, c->path, O_WRONLY | O_CREAT | O_EXCL | append, c->opt.mode, made);
+        return sluice_ctx_open(ctx, c->path, O_WRONLY | O_CREAT | O_EXCL | append, mode_of(c), made);
 }
 
 static int file_open(struct sluice_ctx *ctx, void *self_)
@@ -438,8 +475,6 @@ int sluice_add_file(struct sluice_pipeline *p, const char *path, const struct sl
                 return -EINVAL;
         if (opt)
                 c.opt = *opt;
-        if (c.opt.mode == 0)
-                c.opt.mode = 0666;
         prefix = c.opt.flags & SLUICE_FILE_APPEND ? "append" : "file";
         if (asprintf(&name, "%s:%s", prefix, path) < 0)
                 return -ENOMEM;

@@ -1,7 +1,6 @@
 /* stages/generate.c: a source of bytes that say where they are, for tests: every eight bytes are a hash of their place, so
  * that a hole, a repeat, a swap or a shift shows. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "plain.h"
@@ -44,23 +43,11 @@ static int generate_process(struct sluice_ctx *ctx, void *self_, struct sluice_b
         return length >= 0 && self->at == (uint64_t)length ? SLUICE_END : 0;
 }
 
-static int config_copy(void **ret, const void *config)
-{
-        int64_t *length = malloc(sizeof(*length));
-
-        if (!length)
-                return -ENOMEM;
-        *length = *(const int64_t *)config;
-        *ret = length;
-        return 0;
-}
-
 static const struct sluice_stage_ops generate_ops = {
         .size = sizeof(generate_ops),
         .name = "generate",
         .instance_size = sizeof(struct generate_self),
-        .config_copy = config_copy,
-        .config_free = free,
+        .config_size = sizeof(int64_t),
         .describe = plain_describe_source,
         .open = plain_open,
         .process = generate_process,

@@ -13,4 +13,8 @@ struct library_symbol {
  * loaded, and *ret_why (until the next call) says why; -ENOPKG: it lacks a symbol. */
 int library_load(const char *file, const struct library_symbol *symbols, size_t nr, const char **ret_why);
 
+/* Which loaded object has `address`, and by what name; both stay as long as the object. -EINVAL: it is the program's, or it
+ * has no name that others could find it by (static). */
+int library_find(const void *address, const char **ret_object, const char **ret_symbol);
+
 #endif

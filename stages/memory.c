@@ -1,6 +1,5 @@
 /* stages/memory.c: a source that is a buffer of the host's. Owns nothing: the buffer stays while a run lasts. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <sluice/stages.h>
@@ -13,17 +12,6 @@ struct memory_config {
 struct memory_self {
         size_t at;
 };
-
-static int memory_config_copy(void **ret, const void *config)
-{
-        struct memory_config *c = malloc(sizeof(*c));
-
-        if (!c)
-                return -ENOMEM;
-        *c = *(const struct memory_config *)config;
-        *ret = c;
-        return 0;
-}
 
 static int memory_describe(struct sluice_ctx *ctx, void *self, enum sluice_direction dir, struct sluice_side *ret)
 {
@@ -68,8 +56,7 @@ static const struct sluice_stage_ops memory_ops = {
         .size = sizeof(memory_ops),
         .name = "memory",
         .instance_size = sizeof(struct memory_self),
-        .config_copy = memory_config_copy,
-        .config_free = free,
+        .config_size = sizeof(struct memory_config),
         .describe = memory_describe,
         .open = memory_open,
         .process = memory_process,

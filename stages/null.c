@@ -16,8 +16,11 @@ static void opened(struct sluice_ctx *ctx, void *self, int64_t fd)
 
 static int null_describe(struct sluice_ctx *ctx, void *self, enum sluice_direction dir, struct sluice_side *ret)
 {
-        (void)ctx;
         (void)self;
+        if (sluice_ctx_linked(ctx, SLUICE_INPUT) && sluice_ctx_linked(ctx, SLUICE_OUTPUT)) {
+                sluice_ctx_note(ctx, "describe", "can only be the first or the last stage");
+                return -ENOTSUP;
+        }
         ret->io = SLUICE_IO_FD | SLUICE_IO_LEND;
         ret->kind = SLUICE_KIND_DEVICE;
         if (dir == SLUICE_OUTPUT)

@@ -4,7 +4,7 @@
 
 #include <sluice/stages.h>
 
-/* A filter: input and output in memory, both or one of them linked. */
+/* A filter or a sink, in memory. Without an input it is refused: its process() is never called without one. */
 int plain_describe(struct sluice_ctx *ctx, void *self, enum sluice_direction dir, struct sluice_side *ret);
 /* A source, which takes no input. */
 int plain_describe_source(struct sluice_ctx *ctx, void *self, enum sluice_direction dir, struct sluice_side *ret);

@@ -2,6 +2,7 @@
  * hooks may be called as long as a pipeline lives. What does not fit is refused by name before any of its code runs (but
  * for constructors of its own, which the loader runs: load only what you would run). Calls library.c. */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,7 +74,8 @@ int sluice_add_plugin(struct sluice_pipeline *p, const char *path, const char *a
 }
 
 /* Options are the plug-in's own: they reach it as they were written, joined by commas. */
-static void join(const struct sluice_option *options, size_t nr, char *buf, size_t cap)
+/* Whether all of it has room. */
+static bool join(const struct sluice_option *options, size_t nr, char *buf, size_t cap)
 {
         size_t at = 0;
 
@@ -81,6 +83,7 @@ static void join(const struct sluice_option *options, size_t nr, char *buf, size
         for (size_t i = 0; i < nr && at < cap; i++)
                 at += (size_t)snprintf(buf + at, cap - at, "%s%s%s%s", i ? "," : "", options[i].name, options[i].value ? "=" : "",
                                        options[i].value ? options[i].value : "");
+        return at < cap;
 }
 
 static int add(struct sluice_pipeline *p, const char *argument, const struct sluice_option *options, size_t options_nr,
@@ -92,8 +95,10 @@ static int add(struct sluice_pipeline *p, const char *argument, const struct slu
         if (!*argument)
                 return text_fail(e, 0, "so: takes the path of a shared object");
         /* Without a slash dlopen() would look everywhere but here. */
-        snprintf(path, sizeof(path), "%s%s", strchr(argument, '/') ? "" : "./", argument);
-        join(options, options_nr, arguments, sizeof(arguments));
+        if (snprintf(path, sizeof(path), "%s%s", strchr(argument, '/') ? "" : "./", argument) >= (int)sizeof(path))
+                return text_fail(e, 0, "so: %s", strerror(ENAMETOOLONG)); /* cut, it would be another's */
+        if (!join(options, options_nr, arguments, sizeof(arguments)))
+                return text_fail(e, 1, "so: the arguments are longer than %zu bytes", sizeof(arguments) - 1);
         r = sluice_add_plugin(p, path, arguments, why, sizeof(why));
         return r < 0 && why[0] ? text_fail(e, 0, "%s", why) : r;
 }

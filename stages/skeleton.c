@@ -85,7 +85,8 @@ static int skeleton_commit(struct sluice_ctx *ctx, void *self)
 
 /* Required with SLUICE_IO_MEM. Called while there are bytes in `in` and room in `out`, and with in->end once no more
  * follow, until a call with in->end gives nothing. Sets in->consumed and out->len; `in` is NULL for a source, `out` for a
- * sink. What it leaves unchanged it need not copy: sluice_forward().
+ * sink. What it leaves unchanged it need not copy: sluice_forward(). With in->flush (in->len is 0) it gives what it holds back,
+ * in as many calls as that takes. With several inputs sluice_ctx_input() says which `in` is.
  * Returns 0; SLUICE_END when it wants no more; SLUICE_FINISH_EARLY to excuse whatever upstream says of it; -EAGAIN after
  * it has arranged for a sluice_ctx_ready(); or an error, its failure. Neither consumed nor produced: -EPROTO. */
 static int skeleton_process(struct sluice_ctx *ctx, void *self_, struct sluice_buf *in, struct sluice_buf *out)
@@ -133,16 +134,23 @@ static const struct sluice_stage_ops skeleton_ops = {
         .size = sizeof(skeleton_ops), /* which release's table this is: the engine refuses one that it does not know */
         .name = "skeleton",
         .instance_size = sizeof(struct skeleton),
+        .config_size = 0, /* Optional, in place of config_copy and config_free: it is so many bytes that point to nothing */
         .config_copy = skeleton_config_copy,
         .config_free = skeleton_config_free,
         .describe = skeleton_describe,
         .open = skeleton_open,
         .commit = skeleton_commit,
+        .started = NULL, /* Optional: every command runs, and links begin to move */
         .fd = NULL,      /* Required with IO_FD, IO_LEND or IO_COPY: lends the fd of a side */
         .command = NULL, /* Required with IO_INHERIT: what to start */
         .process = skeleton_process,
         .drained = skeleton_drained,
         .close = skeleton_close,
+        .run = NULL,    /* Required with IO_INHERIT without command(): the work, on a thread of its own, where it may block */
+        .output = NULL, /* Required for several outputs that are fds: lends that of one */
+        .holds = NULL,  /* Optional: how many bytes it may hold in memory of its own, for the sum that build() makes */
+        .runs = NULL,   /* Required for sluice_ctx_run(): of which plan how many at once */
+        .traits = 0,    /* what is special: several inputs or outputs, ... (enum sluice_traits) */
 };
 
 SLUICE_PLUGIN(skeleton_ops);

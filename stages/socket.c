@@ -5,7 +5,9 @@
  *                                                 what is still on its way
  *                                           ---> peer silent for `linger`: enough that its kernel has everything
  *
- * A run that failed resets the connection instead: a stream that was cut off must not look like one that ended. */
+ * A run that failed resets the connection instead: a stream that was cut off must not look like one that ended. Nor must
+ * one whose process was killed, so until everything is delivered the kernel is told to reset a connection that closes. A
+ * socket that may be lent is left as it is: a process that has it may close it at any time. */
 #include "socket.h"
 
 #include <errno.h>
@@ -73,7 +75,7 @@ int socket_describe(struct sluice_ctx *ctx, void *self, enum sluice_direction di
 
         (void)self;
         (void)dir;
-        ret->io = SLUICE_IO_FD | (c->opt.flags & SLUICE_SOCKET_LEND ? SLUICE_IO_LEND : 0);
+        ret->io = SLUICE_IO_FD | SLUICE_IO_BORROW | (c->opt.flags & SLUICE_SOCKET_LEND ? SLUICE_IO_LEND : 0);
         ret->kind = SLUICE_KIND_SOCKET;
         return 0;
 }
@@ -83,6 +85,24 @@ int socket_fd(struct sluice_ctx *ctx, void *self, enum sluice_direction dir)
         (void)ctx;
         (void)dir;
         return ((struct socket_self *)self)->fd;
+}
+
+static void linger(struct sluice_ctx *ctx, const struct socket_self *self, int fd, int seconds)
+{
+        const struct socket_config *c = sluice_ctx_config(ctx);
+
+        if (self->tcp && fd >= 0 && sluice_ctx_linked(ctx, SLUICE_INPUT) && !(c->opt.flags & SLUICE_SOCKET_LEND))
+                sluice_ctx_option(ctx, fd, SOL_SOCKET, SO_LINGER, seconds);
+}
+
+void socket_reset_on_close(struct sluice_ctx *ctx, const struct socket_self *self, int fd)
+{
+        linger(ctx, self, fd, 0);
+}
+
+static void end_on_close(struct sluice_ctx *ctx, const struct socket_self *self)
+{
+        linger(ctx, self, self->fd, -1);
 }
 
 void socket_opened(struct sluice_ctx *ctx, struct socket_self *self, int64_t fd)
@@ -145,8 +165,10 @@ static void wait_for_peer(struct sluice_ctx *ctx, struct socket_self *self)
 int socket_drained(struct sluice_ctx *ctx, void *self_)
 {
         struct socket_self *self = self_;
-        int r = sluice_ctx_shutdown(ctx, self->fd, SHUT_WR);
+        int r;
 
+        end_on_close(ctx, self);
+        r = sluice_ctx_shutdown(ctx, self->fd, SHUT_WR);
         self->shut = 1;
         if (r == -ENOTCONN)
                 r = -ECONNRESET;
@@ -162,6 +184,8 @@ void socket_close(struct sluice_ctx *ctx, void *self_, int error)
 
         if (error && !self->shut && self->tcp && self->fd >= 0 && sluice_ctx_linked(ctx, SLUICE_INPUT))
                 sluice_ctx_reset(ctx, self->fd);
+        else if (!self->shut)
+                end_on_close(ctx, self);
         if (self->bound)
                 sluice_ctx_unlink(ctx, self->path.sun_path, NULL);
 }

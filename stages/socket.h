@@ -32,6 +32,9 @@ int socket_describe(struct sluice_ctx *, void *self, enum sluice_direction, stru
 int socket_fd(struct sluice_ctx *, void *self, enum sluice_direction);
 int socket_drained(struct sluice_ctx *, void *self);
 void socket_close(struct sluice_ctx *, void *self, int error);
+/* From now on the kernel resets the connection that `fd` is, or will be or accept, when it closes: to be called before it
+ * is one, since a process may be killed between the peer's accept and its next call. */
+void socket_reset_on_close(struct sluice_ctx *, const struct socket_self *self, int fd);
 /* Reports the connected fd, or the error, to the engine. */
 void socket_opened(struct sluice_ctx *, struct socket_self *self, int64_t fd);
 int64_t socket_accept_timeout(const struct socket_config *c);

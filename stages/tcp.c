@@ -75,6 +75,7 @@ static void connect_next(struct sluice_ctx *ctx, struct socket_self *self)
         } while (may_try_next(r));
         if (r >= 0) {
                 self->listener = r; /* the fd under way, until it is connected */
+                socket_reset_on_close(ctx, self, r);
                 r = sluice_ctx_connect(ctx, r, address, bytes, socket_connect_timeout(c), connected);
         }
         if (r < 0)
@@ -103,6 +104,7 @@ static int listen_on(struct sluice_ctx *ctx, struct socket_self *self, const str
         if (fd < 0)
                 return fd;
         sluice_ctx_option(ctx, fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        socket_reset_on_close(ctx, self, fd); /* a connection has from its listener what it was told */
         if (address->sa_family == AF_INET6)
                 sluice_ctx_option(ctx, fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
         r = sluice_ctx_listen(ctx, fd, address, bytes, 1);

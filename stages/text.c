@@ -125,6 +125,9 @@ static int read_value(const struct text_option *o, const struct sluice_option *g
         if (!value || !*value)
                 return text_fail(e, part, "%s= needs a value", o->name);
         switch (o->kind) {
+        case TEXT_STRING:
+                *(const char **)at = value;
+                return 0;
         case TEXT_BYTES:
                 return sluice_parse_bytes(value, at) < 0
                                ? text_fail(e, part, "%s= is a number of bytes (64k, 1.5G), not '%s'", o->name, value)

@@ -4,9 +4,10 @@
 
 #include <sluice/stages.h>
 
-enum text_kind { TEXT_FLAG, TEXT_BYTES, TEXT_DURATION_MS, TEXT_MODE, TEXT_CHOICE };
+enum text_kind { TEXT_FLAG, TEXT_BYTES, TEXT_DURATION_MS, TEXT_MODE, TEXT_CHOICE, TEXT_STRING };
 
-/* One option: where its value goes. For FLAG, `bit` is or-ed into an unsigned; for CHOICE, `choices` names the values. */
+/* One option: where its value goes. For FLAG, `bit` is or-ed into an unsigned; for CHOICE, `choices` names the values; a
+ * STRING stays where it is. */
 struct text_option {
         const char *name;
         enum text_kind kind;
@@ -32,8 +33,8 @@ struct text_type {
 };
 
 /* Each stage's entries, gathered by builtin.c. */
-extern const struct text_type text_checksum, text_compress, text_count, text_decompress, text_generate, text_lines, text_plugin,
-        text_throttle;
+extern const struct text_type text_checksum, text_compress, text_count, text_decompress, text_drop, text_generate, text_isolated,
+        text_lines, text_plugin, text_spill, text_tail, text_throttle;
 extern const struct text_type text_file, text_append, text_fd, text_null, text_zero, text_tcp, text_tcp_listen, text_unix,
         text_unix_listen;
 

@@ -3,7 +3,6 @@
  *
  *      tokens = min(burst, tokens + rate * elapsed);  a call forwards at most `tokens`;  none: sleep until some are there */
 #include <errno.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "plain.h"
@@ -51,9 +50,10 @@ static void slept(struct sluice_ctx *ctx, void *self, int64_t result)
 /* Until half a burst is there: few wake-ups, and never a long silence. */
 static int sleep_a_little(struct sluice_ctx *ctx, const struct throttle_self *self, int64_t rate)
 {
+        const int64_t longest = SLEEP_MS_MAX * INT64_C(10);
         double missing = burst_of(rate) / 2 + 1 - self->tokens;
         int64_t ms = (int64_t)(missing * 1000 / (double)rate) + 1;
-        int r = sluice_ctx_sleep(ctx, ms > SLEEP_MS_MAX * 10 ? SLEEP_MS_MAX * 10 : ms, slept);
+        int r = sluice_ctx_sleep(ctx, ms > longest ? longest : ms, slept);
 
         return r < 0 ? r : -EAGAIN;
 }
@@ -77,23 +77,11 @@ static int throttle_process(struct sluice_ctx *ctx, void *self_, struct sluice_b
         return 0;
 }
 
-static int config_copy(void **ret, const void *config)
-{
-        int64_t *rate = malloc(sizeof(*rate));
-
-        if (!rate)
-                return -ENOMEM;
-        *rate = *(const int64_t *)config;
-        *ret = rate;
-        return 0;
-}
-
 static const struct sluice_stage_ops throttle_ops = {
         .size = sizeof(throttle_ops),
         .name = "throttle",
         .instance_size = sizeof(struct throttle_self),
-        .config_copy = config_copy,
-        .config_free = free,
+        .config_size = sizeof(int64_t),
         .describe = plain_describe,
         .open = plain_open,
         .process = throttle_process,

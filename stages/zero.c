@@ -1,24 +1,12 @@
 /* stages/zero.c: a number of zero bytes, or zero bytes without end. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 
 #include "text.h"
 
 struct zero_self {
         int fd;
 };
-
-static int zero_config_copy(void **ret, const void *config)
-{
-        int64_t *length = malloc(sizeof(*length));
-
-        if (!length)
-                return -ENOMEM;
-        *length = *(const int64_t *)config;
-        *ret = length;
-        return 0;
-}
 
 static int zero_describe(struct sluice_ctx *ctx, void *self, enum sluice_direction dir, struct sluice_side *ret)
 {
@@ -67,8 +55,7 @@ static const struct sluice_stage_ops zero_ops = {
         .size = sizeof(zero_ops),
         .name = "zero",
         .instance_size = sizeof(struct zero_self),
-        .config_copy = zero_config_copy,
-        .config_free = free,
+        .config_size = sizeof(int64_t),
         .describe = zero_describe,
         .open = zero_open,
         .fd = zero_fd,

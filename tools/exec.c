@@ -45,7 +45,7 @@ static int read_options(int argc, char **argv, struct exec_options *o)
                 SUPERVISE_OPTIONS,
                 { 0 },
         };
-        int c, r = 0;
+        int c, r = supervise_environment(&o->common, "exec");
 
         opterr = 0;
         while (r == 0 && (c = getopt_long(argc, argv, "+:h", table, NULL)) != -1) {

@@ -10,7 +10,8 @@ static void help(void)
 {
         puts("Usage: sluice explain [--json | --dot] 'PIPELINE'\n"
              "\n"
-             "Prints a line for each link: the mode it would move by, and why. Nothing is opened or run:\n"
+             "Draws the graph, where it is more than a chain, and prints a line for each link: the mode it would move\n"
+             "by, and why. Nothing is opened or run:\n"
              "'sluice run -v' says afterwards what each link did.\n"
              "\n"
              "  --json       one JSON object\n"
@@ -21,26 +22,30 @@ static void help(void)
              "processes), splice (inside the kernel), cross (copied once through a buffer).");
 }
 
+/* Of a pipeline, and of what its stages run copies of. */
+static void explain_people(FILE *out, const struct sluice_pipeline *p)
+{
+        draw_graph(out, p);
+        report_links(out, p);
+        for (int i = 0; i < sluice_pipeline_stages(p); i++) {
+                struct sluice_pipeline *inside;
+                int copies = sluice_pipeline_inside(p, i, &inside);
+
+                if (copies <= 0)
+                        continue;
+                fprintf(out, "\ninside %s, up to %d at once:\n", sluice_pipeline_stage_name(p, i), copies);
+                explain_people(out, inside);
+                sluice_pipeline_free(inside);
+        }
+}
+
 static int explain(struct sluice_pipeline *p, const char *text, void (*print)(FILE *, const struct sluice_pipeline *))
 {
         struct language_result where;
-        struct language_error e = { 0 };
-        int r = language_build(p, text, NULL, &where, &e);
+        int r = language_build_whole(p, text, &where);
 
-        if (r == 0) {
-                r = sluice_pipeline_build(p);
-                snprintf(e.message, sizeof(e.message), "%s", sluice_pipeline_error(p));
-                if (r < 0 && sluice_pipeline_error_stage(p) >= 0) {
-                        e.column = where.column[sluice_pipeline_error_stage(p)];
-                        e.width = where.width[sluice_pipeline_error_stage(p)];
-                }
-        }
-        if (r < 0) {
-                if (!e.message[0])
-                        snprintf(e.message, sizeof(e.message), "%s", strerror(-r));
-                language_print_error(text, &e);
-                return EXIT_USAGE;
-        }
+        if (r)
+                return r;
         print(stdout, p);
         return EXIT_OK;
 }
@@ -51,7 +56,7 @@ int explain_main(int argc, char **argv)
                 { "json", no_argument, NULL, 'j' }, { "dot", no_argument, NULL, 'd' }, { "help", no_argument, NULL, 'h' }, { 0 }
         };
         struct sluice_pipeline *p;
-        void (*print)(FILE *, const struct sluice_pipeline *) = report_links;
+        void (*print)(FILE *, const struct sluice_pipeline *) = explain_people;
         int c, r;
 
         opterr = 0;
@@ -62,6 +67,8 @@ int explain_main(int argc, char **argv)
                 }
                 if (c != 'j' && c != 'd')
                         return usage_error("explain", "no option '%s'", argv[optind - 1]);
+                if (print != explain_people && print != (c == 'j' ? explain_json : explain_dot))
+                        return usage_error("explain", "--json and --dot exclude each other");
                 print = c == 'j' ? explain_json : explain_dot;
         }
         if (argc - optind != 1)

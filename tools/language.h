@@ -3,6 +3,12 @@
  *      pipeline = stage { "|" stage }
  *      stage    = "tee(" pipeline { ", " pipeline } ")"   every branch gets every byte; the last stage of its pipeline
  *                                                    ("tee-strict(": one that fails ends the others)
+ *                                                    In a merge( or par( none may stand: nothing comes out of it
+ *               | "merge(" pipeline { ", " pipeline } ")"  the first stage of its pipeline: all that the branches give, as
+ *                                                    it comes, line by line ("merge-raw(": in whatever pieces;
+ *                                                    "merge-turns(": a batch of each in turn; "concat(": one after the
+ *                                                    other). A command that begins a branch has no input
+ *               | "par(" N { "," option } ", " pipeline ")"  N copies of the pipeline, each on another part of the input
  *               | "-"                                standard input as the first stage, output as the last
  *               | name ":" argument { "," option }   a stage of sluice: name is [a-z][a-z0-9-]*, unquoted
  *               | word { word }                      a command and its arguments; no shell is involved
@@ -50,6 +56,8 @@ struct language_commands {
  * output. 0, -EINVAL with *ret_error, -ENOENT with its message (a limit that is for no command), or -ENOMEM. */
 int language_build(struct sluice_pipeline *p, const char *text, const struct language_commands *commands,
                    struct language_result *ret, struct language_error *ret_error);
+/* The same, and sluice_pipeline_build(); what is wrong is printed and marked. 0 or EXIT_USAGE. */
+int language_build_whole(struct sluice_pipeline *p, const char *text, struct language_result *ret);
 /* Prints "sluice: MESSAGE", the text, and the marks under it. */
 void language_print_error(const char *text, const struct language_error *e);
 

@@ -12,7 +12,9 @@
 static const struct subcommand subcommands[] = {
         { "run", "run a pipeline", run_main },
         { "exec", "run one command as a supervised tree, of which nothing is left behind", exec_main },
+        { "relay", "pass connections on to an address", relay_main },
         { "explain", "say how each link of a pipeline would move its bytes, and why", explain_main },
+        { "bench", "measure a pipeline, and compare it with the shell's way to do the same", bench_main },
         { "doctor", "say what this kernel and its limits allow, with the cure where something is amiss", doctor_main },
 };
 
@@ -79,9 +81,16 @@ static void help(void)
         for (size_t i = 0; (t = sluice_stage_type(i)); i++)
                 printf("  %-14s %s\n", t->name, t->summary);
         puts("\n"
+             "and, of pipelines in parentheses:\n"
+             "  tee(A, B)      every branch gets every byte; it ends its pipeline; tee-strict(: one failure ends all\n"
+             "  merge(A, B)    what all branches give, line by line; it begins its pipeline; merge-raw(, merge-turns(\n"
+             "  concat(A, B)   the first branch to its end, then the second\n"
+             "  par(N, A)      N copies at once, each on another part of the input; results in order\n"
+             "\n"
              "Examples:\n"
              "  sluice run 'file:access.log | zstd -3 | tcp:127.0.0.1:9000'\n"
              "  sluice run 'tcp-listen:127.0.0.1:9000 | file:access.log.zst,atomic'\n"
+             "  sluice run 'file:access.log | par(4, gzip -c) | tee(file:access.log.gz, sha256sum)'\n"
              "  sluice explain 'file:a | grep x | file:b'\n"
              "\n"
              "'sluice SUBCOMMAND --help' has each one's options, 'man sluice' the rest.");

@@ -1,4 +1,5 @@
 /* tools/report.c: what a pipeline does or did: a table for people, JSON for programs (by jansson). */
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,34 @@ void report_processes(FILE *out, const struct sluice_pipeline *p)
                 u.strays ? "; what they left behind was ended" : "");
 }
 
+/* Why epoll does what io_uring would do better. */
+void report_backend(FILE *out, const struct sluice_pipeline *p)
+{
+        struct sluice_usage u = { .size = sizeof(u) };
+        const char *cause;
+
+        if (sluice_pipeline_usage(p, &u) < 0 || u.ring_error == 0 || u.backend != SLUICE_BACKEND_EPOLL)
+                return;
+        cause = u.ring_error == -EPERM    ? "EPERM: seccomp or kernel.io_uring_disabled"
+                : u.ring_error == -ENOMEM ? "ENOMEM: the limit of locked memory"
+                : u.ring_error == -ENOSYS ? "ENOSYS: this kernel or sandbox has none"
+                                          : strerror(-u.ring_error);
+        fprintf(out, "sluice: io_uring is refused (%s): epoll does its work; 'sluice doctor' names the cure\n", cause);
+}
+
+static void link_line(FILE *out, const struct sluice_pipeline *p, int i, int width)
+{
+        char text[768], name[512];
+        const char *why;
+        int from, to;
+
+        sluice_pipeline_link_ends(p, i, &from, &to);
+        explain_text(p, i, text, sizeof(text), &why);
+        snprintf(name, sizeof(name), "%s -> %s", sluice_pipeline_stage_name(p, from), sluice_pipeline_stage_name(p, to));
+        fprintf(out, "%-*s  %-8s  %s\n", width, name, sluice_link_mode_name(sluice_pipeline_link_mode(p, i)), why);
+}
+
+/* In the order of the stages that they leave: links come in the order in which they were made. */
 void report_links(FILE *out, const struct sluice_pipeline *p)
 {
         int width = 4, n = sluice_pipeline_links(p), from, to;
@@ -49,15 +78,10 @@ void report_links(FILE *out, const struct sluice_pipeline *p)
                 width = w > width ? w : width;
         }
         fprintf(out, "%-*s  %-8s  %s\n", width, "LINK", "MODE", "WHY");
-        for (int i = 0; i < n; i++) {
-                char text[768], name[512];
-                const char *why;
-
-                sluice_pipeline_link_ends(p, i, &from, &to);
-                explain_text(p, i, text, sizeof(text), &why);
-                snprintf(name, sizeof(name), "%s -> %s", sluice_pipeline_stage_name(p, from), sluice_pipeline_stage_name(p, to));
-                fprintf(out, "%-*s  %-8s  %s\n", width, name, sluice_link_mode_name(sluice_pipeline_link_mode(p, i)), why);
-        }
+        for (int stage = 0; stage < sluice_pipeline_stages(p); stage++)
+                for (int i = 0; i < n; i++)
+                        if (sluice_pipeline_link_ends(p, i, &from, &to) == 0 && from == stage)
+                                link_line(out, p, i, width);
 }
 
 /* ---- stages ---- */
@@ -131,8 +155,7 @@ static json_t *operations(const struct sluice_stats *s)
                          counter(s->ops_retried));
 }
 
-/* File names are bytes, JSON is UTF-8: what is not is shown with '?'. */
-static json_t *text_json(const char *text)
+json_t *text_json(const char *text)
 {
         json_t *j = json_string(text);
         char *copy;
@@ -158,8 +181,8 @@ static json_t *link_shape(const struct sluice_pipeline *p, int i)
 
         sluice_pipeline_link_ends(p, i, &from, &to);
         explain_text(p, i, text, sizeof(text), &why);
-        return json_pack("{s:o,s:o,s:s,s:o}", "from", text_json(sluice_pipeline_stage_name(p, from)), "to",
-                         text_json(sluice_pipeline_stage_name(p, to)), "mode",
+        return json_pack("{s:o,s:i,s:o,s:i,s:s,s:o}", "from", text_json(sluice_pipeline_stage_name(p, from)), "from_stage", from,
+                         "to", text_json(sluice_pipeline_stage_name(p, to)), "to_stage", to, "mode",
                          sluice_link_mode_name(sluice_pipeline_link_mode(p, i)), "why", text_json(why));
 }
 
@@ -171,6 +194,7 @@ static json_t *link_json(const struct sluice_pipeline *p, int i)
         if (sluice_pipeline_stats(p, i, &s) < 0)
                 return j;
         json_object_set_new(j, "driver", s.driver == SLUICE_DRIVER_AUTO ? json_null() : json_string(sluice_driver_name(s.driver)));
+        json_object_set_new(j, "driver_changes", counter(s.driver_changes));
         json_object_set_new(j, "bytes", number(s.bytes));
         json_object_set_new(j, "certainty", json_string(certainty_name(s.bytes)));
         json_object_set_new(j, "bytes_direct", number(s.bytes_direct));
@@ -192,6 +216,11 @@ static json_t *failure_json(const struct sluice_failure *f)
                          f->exit_status >= 0 ? json_integer(f->exit_status) : json_null(), "signal",
                          f->signal ? json_integer(f->signal) : json_null(), "inferred", f->inferred, "message",
                          text_json(f->message), "stderr", text_json(f->stderr_tail));
+}
+
+static json_t *backend_json(const struct sluice_usage *u)
+{
+        return u->backend == SLUICE_BACKEND_AUTO ? json_null() : json_string(sluice_backend_name(u->backend));
 }
 
 static json_t *integer_or_null(int known, int value)
@@ -255,6 +284,14 @@ static json_t *total_bytes(const struct sluice_pipeline *p)
         return n > 0 && sluice_pipeline_stats(p, 0, &s) == 0 ? number(s.bytes) : json_null();
 }
 
+/* Where buffers came from: 0 in all when no byte needed one. */
+static json_t *pool_json(const struct sluice_usage *u)
+{
+        return json_pack("{s:o,s:o,s:o,s:o,s:i}", "total_bytes", counter(u->pool_total_bytes), "lent_peak_bytes",
+                         counter(u->pool_lent_peak_bytes), "frees_local", counter(u->pool_frees_local), "frees_remote",
+                         counter(u->pool_frees_remote), "unbound", (int)u->unbound);
+}
+
 void report_json(FILE *out, const struct sluice_pipeline *p, int exit_status)
 {
         struct sluice_usage u = { .size = sizeof(u) };
@@ -270,13 +307,14 @@ void report_json(FILE *out, const struct sluice_pipeline *p, int exit_status)
         }
         if (sluice_pipeline_usage(p, &u) < 0)
                 memset(&u, 0, sizeof(u));
-        j = json_pack("{s:i,s:o,s:o,s:f,s:{s:f,s:f},s:o,s:{s:o,s:o,s:o,s:o},s:i,s:s,s:b,s:b,s:o,s:o,s:o}", "exit_status",
+        j = json_pack("{s:i,s:o,s:o,s:f,s:{s:f,s:f},s:o,s:{s:o,s:o,s:o,s:o,s:o},s:i,s:s,s:b,s:b,s:o,s:o,s:o,s:o}", "exit_status",
                       exit_status, "error", sluice_pipeline_error(p)[0] ? text_json(sluice_pipeline_error(p)) : json_null(),
                       "bytes", total_bytes(p), "seconds", u.wall_s, "cpu_seconds", "self", u.cpu_self_s, "children",
-                      u.cpu_children_s, "bytes_copied", counter(copied), "loop", "operations", counter(u.ring_ops), "waits",
-                      counter(u.waits), "waits_for_ring", counter(u.waits_for_ring), "overflows", counter(u.overflows), "abandoned",
-                      (int)u.abandoned, "contain", sluice_contain_name(u.contain), "guard", u.guard, "strays", u.strays > 0,
-                      "stages", stages_json(p), "links", links, "failures", failures_json(p));
+                      u.cpu_children_s, "bytes_copied", counter(copied), "loop", "backend", backend_json(&u), "operations",
+                      counter(u.ring_ops), "waits", counter(u.waits), "waits_for_ring", counter(u.waits_for_ring), "overflows",
+                      counter(u.overflows), "abandoned", (int)u.abandoned, "contain", sluice_contain_name(u.contain), "guard",
+                      u.guard, "strays", u.strays > 0, "pool", pool_json(&u), "stages", stages_json(p), "links", links, "failures",
+                      failures_json(p));
         json_dumpf(j, out, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
         fputc('\n', out);
         json_decref(j);
@@ -294,11 +332,11 @@ static void dot_name(FILE *out, const char *text)
         fputc('"', out);
 }
 
-void explain_dot(FILE *out, const struct sluice_pipeline *p)
+/* What a stage runs copies of is a cluster, joined to it by a dashed line; its stages' names begin with where it is. */
+static void dot_graph(FILE *out, const struct sluice_pipeline *p, const char *prefix)
 {
-        fputs("digraph pipeline {\n        rankdir=LR;\n        node [shape=box];\n", out);
         for (int i = 0; i < sluice_pipeline_stages(p); i++) {
-                fprintf(out, "        s%d [label=", i);
+                fprintf(out, "        %s%d [label=", prefix, i);
                 dot_name(out, sluice_pipeline_stage_name(p, i));
                 fputs("];\n", out);
         }
@@ -309,21 +347,57 @@ void explain_dot(FILE *out, const struct sluice_pipeline *p)
 
                 sluice_pipeline_link_ends(p, i, &from, &to);
                 explain_text(p, i, text, sizeof(text), &why);
-                fprintf(out, "        s%d -> s%d [label=\"%s\", tooltip=", from, to,
+                fprintf(out, "        %s%d -> %s%d [label=\"%s\", tooltip=", prefix, from, prefix, to,
                         sluice_link_mode_name(sluice_pipeline_link_mode(p, i)));
                 dot_name(out, why);
                 fputs("];\n", out);
         }
+        for (int i = 0; i < sluice_pipeline_stages(p); i++) {
+                struct sluice_pipeline *inside;
+                int copies = sluice_pipeline_inside(p, i, &inside);
+                char within[64];
+
+                if (copies <= 0)
+                        continue;
+                snprintf(within, sizeof(within), "%s%d_", prefix, i);
+                fprintf(out, "        subgraph cluster_%s%d {\n        label=\"up to %d at once\";\n", prefix, i, copies);
+                dot_graph(out, inside, within);
+                fprintf(out, "        }\n        %s%d -> %s0 [style=dashed, arrowhead=none];\n", prefix, i, within);
+                sluice_pipeline_free(inside);
+        }
+}
+
+void explain_dot(FILE *out, const struct sluice_pipeline *p)
+{
+        fputs("digraph pipeline {\n        rankdir=LR;\n        node [shape=box];\n", out);
+        dot_graph(out, p, "s");
         fputs("}\n", out);
+}
+
+static json_t *explained(const struct sluice_pipeline *p)
+{
+        json_t *links = json_array(), *insides = json_array();
+
+        for (int i = 0; i < sluice_pipeline_links(p); i++)
+                json_array_append_new(links, link_shape(p, i));
+        for (int i = 0; i < sluice_pipeline_stages(p); i++) {
+                struct sluice_pipeline *inside;
+                int copies = sluice_pipeline_inside(p, i, &inside);
+
+                if (copies <= 0)
+                        continue;
+                json_array_append_new(insides, json_pack("{s:i,s:o,s:i,s:o}", "stage", i, "name",
+                                                         text_json(sluice_pipeline_stage_name(p, i)), "copies", copies, "pipeline",
+                                                         explained(inside)));
+                sluice_pipeline_free(inside);
+        }
+        return json_pack("{s:o,s:o}", "links", links, "inside", insides);
 }
 
 void explain_json(FILE *out, const struct sluice_pipeline *p)
 {
-        json_t *links = json_array(), *j;
+        json_t *j = explained(p);
 
-        for (int i = 0; i < sluice_pipeline_links(p); i++)
-                json_array_append_new(links, link_shape(p, i));
-        j = json_pack("{s:o}", "links", links);
         json_dumpf(j, out, JSON_COMPACT | JSON_PRESERVE_ORDER);
         fputc('\n', out);
         json_decref(j);

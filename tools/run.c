@@ -30,6 +30,7 @@ static void help(void)
               "                              who moves the bytes of links between two descriptors; default auto\n"
               "  --no-splice                 the same as --driver=copy: no byte is passed by reference\n"
               "  --forbid-copy               fail rather than let a byte enter userspace\n"
+              "  --buffers=SIZE              what buffers between functions may hold, 1G unless said otherwise\n"
               "  --timeout=DURATION          end everything after 500ms, 2s, 1.5m, ...: exit status 124\n"
               "  --pipefail                  a command that SIGPIPE ends counts, though its reader had enough: 141\n"
               "  --fail-fast                 the first failure ends the rest\n"
@@ -45,14 +46,14 @@ static void help(void)
              "125 memory limit; 126 not executable; 127 command not found; 128+N ended by signal N.");
 }
 
-static int read_driver(const char *name, enum sluice_driver *ret)
+static int read_buffers(const char *text, uint64_t *ret)
 {
-        for (int d = SLUICE_DRIVER_AUTO; d <= SLUICE_DRIVER_COPY; d++)
-                if (strcmp(name, sluice_driver_name((enum sluice_driver)d)) == 0) {
-                        *ret = (enum sluice_driver)d;
-                        return 0;
-                }
-        return usage_error("run", "--driver= is one of auto, inline, ring, copy, not '%s'", name);
+        int64_t bytes;
+
+        if (sluice_parse_bytes(text, &bytes) < 0 || bytes == 0)
+                return usage_error("run", "--buffers= is a number of bytes (64M, 1.5G), not '%s'", text);
+        *ret = (uint64_t)bytes;
+        return 0;
 }
 
 static int read_options(int argc, char **argv, struct run_options *o)
@@ -66,6 +67,7 @@ static int read_options(int argc, char **argv, struct run_options *o)
                 OPT_NO_SPLICE,
                 OPT_FORBID,
                 OPT_TIMEOUT,
+                OPT_BUFFERS,
                 OPT_PIPEFAIL,
                 OPT_FAIL_FAST
         };
@@ -77,6 +79,7 @@ static int read_options(int argc, char **argv, struct run_options *o)
                 { "no-splice", no_argument, NULL, OPT_NO_SPLICE },
                 { "forbid-copy", no_argument, NULL, OPT_FORBID },
                 { "timeout", required_argument, NULL, OPT_TIMEOUT },
+                { "buffers", required_argument, NULL, OPT_BUFFERS },
                 { "pipefail", no_argument, NULL, OPT_PIPEFAIL },
                 { "fail-fast", no_argument, NULL, OPT_FAIL_FAST },
                 SUPERVISE_OPTIONS,
@@ -84,7 +87,7 @@ static int read_options(int argc, char **argv, struct run_options *o)
                 { "help", no_argument, NULL, 'h' },
                 { 0 },
         };
-        int c, r = 0;
+        int c, r = supervise_environment(&o->common, "run");
 
         opterr = 0;
         while (r == 0 && !is_pipeline(argc, argv, optind) && (c = getopt_long(argc, argv, "+:vh", table, NULL)) != -1) {
@@ -97,7 +100,7 @@ static int read_options(int argc, char **argv, struct run_options *o)
                         o->json = true;
                         break;
                 case OPT_DRIVER:
-                        r = read_driver(optarg, &pipeline->driver);
+                        r = supervise_driver("run", optarg, &pipeline->driver);
                         break;
                 case OPT_NO_SPLICE:
                         pipeline->driver = SLUICE_DRIVER_COPY;
@@ -108,6 +111,9 @@ static int read_options(int argc, char **argv, struct run_options *o)
                 case OPT_TIMEOUT:
                         if (sluice_parse_duration(optarg, &pipeline->timeout_ms) < 0 || pipeline->timeout_ms == 0)
                                 r = usage_error("run", "--timeout= is a duration (500ms, 2s, 1.5m), not '%s'", optarg);
+                        break;
+                case OPT_BUFFERS:
+                        r = read_buffers(optarg, &pipeline->buffers_bytes);
                         break;
                 case OPT_PIPEFAIL:
                         pipeline->flags &= ~(unsigned)SLUICE_EARLY_EXIT_OK;
@@ -201,6 +207,7 @@ static int run_pipeline(struct sluice_pipeline *p, const struct run_options *o)
                 report_stages(stderr, p);
                 report_links(stderr, p);
                 report_processes(stderr, p);
+                report_backend(stderr, p);
         }
         if (o->json)
                 report_json(where.uses_stdout ? stderr : stdout, p, status);

@@ -7,15 +7,19 @@
 #include <string.h>
 #include <unistd.h>
 
-const char supervise_help[] = "  --grace=DURATION            between SIGTERM and SIGKILL when commands are ended; default 2s\n"
-                              "  --env=NAME=VALUE, --env=NAME\n"
-                              "                              sets or unsets a variable for the commands; may be repeated\n"
-                              "  --chdir=DIR                 where the commands start\n"
-                              "  --stderr=forward|inherit|null|FILE\n"
-                              "                              what becomes of what commands say on stderr\n"
-                              "  --no-guard                  do without the process that ends the commands when sluice is killed\n"
-                              "  --contain=auto|cgroup|guard|pidns|walk|none\n"
-                              "                              how descendants of commands are found, to be ended with them\n";
+const char supervise_help[] =
+        "  --grace=DURATION            between SIGTERM and SIGKILL when commands are ended; default 2s\n"
+        "  --env=NAME=VALUE, --env=NAME\n"
+        "                              sets or unsets a variable for the commands; may be repeated\n"
+        "  --chdir=DIR                 where the commands start\n"
+        "  --stderr=forward|inherit|null|FILE\n"
+        "                              what becomes of what commands say on stderr\n"
+        "  --no-guard                  do without the process that ends the commands when sluice is killed\n"
+        "  --contain=auto|cgroup|guard|pidns|walk|none\n"
+        "                              how descendants of commands are found, to be ended with them\n"
+        "  --numa=auto|off|NODE        whose memory buffers are of on a machine with several nodes; a number\n"
+        "                              binds sluice and the commands to that node's CPUs; default auto\n"
+        "  --backend=auto|uring|epoll  who moves bytes: io_uring, or epoll where that is refused; $SLUICE_BACKEND\n";
 
 void supervise_init(struct supervise *s, unsigned flags)
 {
@@ -95,6 +99,69 @@ static int set_contain(struct supervise *s, const char *subcommand, const char *
         return usage_error(subcommand, "--contain= is one of auto, cgroup, guard, pidns, walk, none, not '%s'", value);
 }
 
+/* Asked now, so that a node that cannot be had is a mistake in the command line and not a failed run. */
+static int check_node(const char *subcommand, int node)
+{
+        const struct sluice_pool_options o = { .size = sizeof(o), .numa = SLUICE_NUMA_NODE(node) };
+        struct sluice_pool *pool;
+        int r = sluice_pool_new(&pool, &o);
+
+        if (r == 0) {
+                sluice_pool_unref(pool);
+                return 0;
+        }
+        return usage_error(subcommand, "--numa=%d: %s", node,
+                           r == -ENODEV          ? "this machine has no such node"
+                           : r == -EACCES        ? "a cpuset keeps this node from this process"
+                           : r == -EADDRNOTAVAIL ? "this node has no memory"
+                                                 : strerror(-r));
+}
+
+static int set_numa(struct supervise *s, const char *subcommand, const char *value)
+{
+        size_t digits = strspn(value, "0123456789");
+
+        if (strcmp(value, "auto") == 0) {
+                s->pipeline.numa = SLUICE_NUMA_AUTO;
+                return 0;
+        }
+        if (strcmp(value, "off") == 0) {
+                s->pipeline.numa = SLUICE_NUMA_OFF;
+                return 0;
+        }
+        if (digits == 0 || digits > 6 || value[digits])
+                return usage_error(subcommand, "--numa= is auto, off or the number of a node, not '%s'", value);
+        s->pipeline.numa = SLUICE_NUMA_NODE(atoi(value));
+        return check_node(subcommand, atoi(value));
+}
+
+static int set_backend(struct supervise *s, const char *subcommand, const char *what, const char *value)
+{
+        for (int b = SLUICE_BACKEND_AUTO; b <= SLUICE_BACKEND_EPOLL; b++)
+                if (strcmp(value, sluice_backend_name((enum sluice_backend)b)) == 0) {
+                        s->pipeline.backend = (enum sluice_backend)b;
+                        return 0;
+                }
+        return usage_error(subcommand, "%s is one of auto, uring, epoll, not '%s'", what, value);
+}
+
+int supervise_driver(const char *subcommand, const char *name, enum sluice_driver *ret)
+{
+        for (int d = SLUICE_DRIVER_AUTO; d <= SLUICE_DRIVER_COPY; d++)
+                if (strcmp(name, sluice_driver_name((enum sluice_driver)d)) == 0) {
+                        *ret = (enum sluice_driver)d;
+                        return 0;
+                }
+        return usage_error(subcommand, "--driver= is one of auto, inline, ring, copy, not '%s'", name);
+}
+
+int supervise_environment(struct supervise *s, const char *subcommand)
+{
+        const char *backend = getenv("SLUICE_BACKEND");
+
+        return backend && *backend ? set_backend(s, subcommand, "SLUICE_BACKEND=", backend) : 0;
+}
+
 int supervise_option(struct supervise *s, const char *subcommand, int option, char *value, bool one_command)
 {
         switch (option) {
@@ -117,6 +184,10 @@ int supervise_option(struct supervise *s, const char *subcommand, int option, ch
                 return 0;
         case OPT_CONTAIN:
                 return set_contain(s, subcommand, value);
+        case OPT_NUMA:
+                return set_numa(s, subcommand, value);
+        case OPT_BACKEND:
+                return set_backend(s, subcommand, "--backend=", value);
         default:
                 return -1;
         }
@@ -136,7 +207,9 @@ static void over(void *arg, int result)
 
 int supervise_run(struct sluice_pipeline *p, const struct supervise *s, bool show_progress, int *ret_result)
 {
-        const struct sluice_loop_options lo = { .size = sizeof(lo), .exclusive = 1 };
+        const struct sluice_loop_options lo = {
+                .size = sizeof(lo), .exclusive = 1, .numa = s->pipeline.numa, .backend = s->pipeline.backend
+        };
         struct outcome outcome = { 0 };
         struct progress *progress;
         struct sluice_loop *loop;
@@ -144,6 +217,8 @@ int supervise_run(struct sluice_pipeline *p, const struct supervise *s, bool sho
 
         if (r < 0)
                 return r;
+        if (lo.numa > 0)
+                sluice_loop_turn(loop, 0); /* bound before anything is started from this thread */
         job_begin(loop, s->pipeline.cancel, s->pipeline.flags & SLUICE_GUARD);
         progress = progress_new(p, show_progress);
         r = sluice_pipeline_start(p, loop, over, &outcome);

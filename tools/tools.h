@@ -26,7 +26,9 @@ struct subcommand {
 int run_main(int argc, char **argv);
 int exec_main(int argc, char **argv);
 int explain_main(int argc, char **argv);
+int bench_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
+int relay_main(int argc, char **argv);
 
 /* "sluice: MESSAGE", and how to get help; returns EXIT_USAGE. */
 int usage_error(const char *subcommand, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -42,8 +44,13 @@ int size_text(unsigned long long bytes, char *buf, size_t cap);
 void report_stages(FILE *out, const struct sluice_pipeline *p);
 void report_reports(FILE *out, const struct sluice_pipeline *p);
 void report_processes(FILE *out, const struct sluice_pipeline *p);
+void report_backend(FILE *out, const struct sluice_pipeline *p);
 void report_links(FILE *out, const struct sluice_pipeline *p);
+/* Nothing for a chain. */
+void draw_graph(FILE *out, const struct sluice_pipeline *p);
 void report_json(FILE *out, const struct sluice_pipeline *p, int exit_status);
+/* File names are bytes, JSON is UTF-8: what is not is shown with '?'. */
+struct json_t *text_json(const char *text);
 void explain_dot(FILE *out, const struct sluice_pipeline *p);
 void explain_json(FILE *out, const struct sluice_pipeline *p);
 

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <netdb.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "check.h"
 #include "helper.h"
@@ -109,8 +110,30 @@ void op_pin(struct op *op, struct slot *in, struct slot *out, struct pin *mem)
                 op->out = slot_ref(out);
                 op->out_generation = out->generation;
         }
-        if (mem)
+        if (mem) {
                 op->mem = pin_ref(mem);
+                atomic_fetch_add_explicit(&mem->in_kernel, 1, memory_order_relaxed);
+        }
+}
+
+int op_set_address(struct op *op, const struct sockaddr *address, socklen_t bytes)
+{
+        ASSERT(op->state == OP_NEW && op->kind == OP_CONNECT && !op->owned);
+        op->owned = malloc(bytes);
+        if (!op->owned)
+                return -ENOMEM;
+        memcpy(op->owned, address, bytes);
+        op->net.address = op->owned;
+        op->net.bytes = bytes;
+        return 0;
+}
+
+static void unpin_memory(struct pin *mem)
+{
+        if (!mem)
+                return;
+        atomic_fetch_sub_explicit(&mem->in_kernel, 1, memory_order_relaxed);
+        pin_unref(mem);
 }
 
 /* An OP_CLOSE owns its fd: one that was cancelled, or found no thread, has not closed it. close() itself never says so. */
@@ -131,11 +154,12 @@ void op_free(struct op *op)
         if (op->kind == OP_CLOSE && op->close.fd >= 0 && never_ran(op))
                 b->ops->close(b, op->close.fd);
         op_to(op, OP_FREE);
-        pin_unref(op->mem);
+        unpin_memory(op->mem);
         free(op->owned);
         op->mem = NULL;
         op->owned = NULL;
         op->in = op->out = NULL;
+        b->ops_abandoned -= op->abandoned;
         op->abandoned = false;
         list_push(&b->free_ops, &op->node);
         b->ops_lent--;
@@ -205,7 +229,8 @@ void backend_abandon(struct backend *b, struct op *op)
         op->done = NULL;
         op->owner = NULL;
         b->counts.abandoned++;
-        if (op->in_helper)
+        b->ops_abandoned++;
+        if (op->place == OP_AT_HELPER)
                 helper_abandon(b->helper, op);
 }
 

@@ -13,6 +13,7 @@
 #ifndef SLUICE_URING_BACKEND_H
 #define SLUICE_URING_BACKEND_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,9 @@
 struct backend;
 struct helper;
 
+/* What moves bytes. AUTO: io_uring, and epoll where the kernel refuses it, seccomp or a limit. */
+enum backend_kind { BACKEND_AUTO, BACKEND_URING, BACKEND_EPOLL };
+
 enum fd_kind { FD_FILE, FD_PIPE, FD_SOCKET, FD_LISTENER, FD_TTY, FD_DEVICE, FD_DIRECTORY, FD_OTHER };
 
 /* What the kernel says of an fd. */
@@ -34,6 +38,8 @@ struct fd_info {
         uint64_t device, inode;
         int64_t size;     /* regular files, else -1 */
         int64_t position; /* regular files, from fdinfo: lseek() would wait for a child's write; else -1 */
+        unsigned mode;    /* permission bits */
+        unsigned names;   /* hard links: 0 when the last was removed */
         int family;       /* sockets */
         bool in_memory;   /* a file that no storage is behind: tmpfs, memfd */
         bool local;       /* a socket whose peer is on this host: unix or loopback */
@@ -89,6 +95,8 @@ struct backend_ops {
         int (*chmod)(struct backend *b, int fd, const char *path, mode_t mode);
         int (*unsent)(struct backend *b, int fd);
         int (*seek)(struct backend *b, int fd, int64_t relative);
+        int (*cached)(struct backend *b, struct slot *s, int64_t offset, uint32_t bytes);
+        int (*watch)(struct backend *b, int fd, uint32_t mask); /* inotify of what `fd` names: an fd, O_NONBLOCK */
 
         int (*wait_child)(struct backend *b, int pidfd, bool reap, struct child_status *ret);
         int (*kill_child)(struct backend *b, int pidfd, int signal);
@@ -101,15 +109,18 @@ struct backend_ops {
 
 struct backend {
         const struct backend_ops *ops;
-        bool exclusive; /* the loop's thread serves nothing else: short blocking calls may be made inline */
-        int refused;    /* -errno with which the kernel denied what this backend is built on; 0: it did not */
+        bool exclusive;           /* the loop's thread serves nothing else: short blocking calls may be made inline */
+        const cpu_set_t *workers; /* CPUs of the kernel threads that work for it; NULL: any. Before the first operation */
+        enum backend_kind kind;   /* what works: AUTO until an operation needed either */
+        int refused;              /* -errno with which the kernel refused io_uring; 0: it did not, or was not asked */
         struct backend_counts counts;
 
         /* Operations: chunks of a fixed size, so that an index finds one and none ever moves. */
         struct op **chunks;
         uint32_t chunks_nr;
         struct list free_ops;
-        uint32_t ops_lent; /* lent == queued + in kernel + done but not yet freed; 0 at the end, or abandoned */
+        uint32_t ops_lent;      /* lent == queued + in kernel + done but not yet freed; at the end == ops_abandoned */
+        uint32_t ops_abandoned; /* of those: abandoned, and not freed since (counts.abandoned only grows) */
         uint32_t next_generation;
 
         struct list queued;    /* submitted, not yet handed to the kernel */
@@ -119,9 +130,10 @@ struct backend {
         struct list tasks;     /* ops a helper thread is working on */
 };
 
-/* Makes the io_uring backend. No ring is set up before an operation needs one: it costs 0.5 ms, and a run in which
- * only processes move bytes needs none. -ENOMEM, -EMFILE. */
-int backend_uring_new(struct backend **ret, bool exclusive);
+/* Makes the backend on this kernel. No ring is set up before an operation needs one: it costs 0.5 ms, and a run in which
+ * only processes move bytes needs none. So it is then that a refusal is met, and AUTO goes on by epoll; for URING every
+ * operation that needs the ring ends with the refusal. -ENOMEM, -EMFILE. */
+int backend_new(struct backend **ret, bool exclusive, enum backend_kind wanted);
 /* Every operation must have completed or been abandoned. */
 void backend_free(struct backend *b);
 
@@ -129,6 +141,8 @@ void backend_free(struct backend *b);
 struct op *op_new(struct backend *b, enum op_kind kind, op_done_fn *done, void *owner);
 /* Pins; call before submit. */
 void op_pin(struct op *op, struct slot *in, struct slot *out, struct pin *mem);
+/* Where an OP_CONNECT is to go; copied. -ENOMEM. */
+int op_set_address(struct op *op, const struct sockaddr *address, socklen_t bytes);
 /* Only a DONE operation, or one never submitted. Lets go of all that it pinned. */
 void op_free(struct op *op);
 /* For a completion whose owner is gone: what it made is unmade, then as op_free(). */

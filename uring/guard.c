@@ -10,18 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "guard_image.h"
+#include "program.h"
 #include "syscalls.h"
-
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x0010U /* 6.3 */
-#endif
 
 /* Answers are small, and this many fit into the socket: neither side waits for the other to read. */
 enum { BEGUN_MAX = 16 };
@@ -41,32 +36,6 @@ struct guard {
 };
 
 /* ---- start ---- */
-
-/* The image as a file that can be executed. A kernel that forbids that (vm.memfd_noexec=2) leaves the installed one. */
-static int open_program(void)
-{
-        size_t bytes;
-        const char *image = guard_image(&bytes);
-        int fd = memfd_create("sluice-guard", MFD_CLOEXEC | MFD_EXEC);
-
-        if (fd < 0 && errno == EINVAL)
-                fd = memfd_create("sluice-guard", MFD_CLOEXEC);
-        if (fd < 0)
-                return open(GUARD_PROGRAM, O_PATH | O_CLOEXEC);
-        for (size_t at = 0; at < bytes;) {
-                ssize_t n = write(fd, image + at, bytes - at);
-
-                if (n < 0 && errno != EINTR) {
-                        int error = errno;
-
-                        close(fd);
-                        errno = error;
-                        return -1;
-                }
-                at += n > 0 ? (size_t)n : 0;
-        }
-        return fd;
-}
 
 static int pair(int type, int ret[2])
 {
@@ -89,9 +58,9 @@ static int spawn_guard(struct guard *g, const int fds[3], bool pidns)
 {
         int r;
 
-        g->program_fd = sys_above_stdio(open_program());
+        g->program_fd = program_open(PROGRAM_GUARD);
         if (g->program_fd < 0)
-                return -errno;
+                return g->program_fd;
         snprintf(g->program, sizeof(g->program), "/proc/self/fd/%d", g->program_fd);
         g->argv[0] = (char *)"sluice-guard";
         g->self = (struct spawn){ .path = g->program,
@@ -320,6 +289,7 @@ static int pack(struct packed *p, const struct spawn *s, int directory)
                                             .umask = s->umask,
                                             .uid = s->uid,
                                             .gid = s->gid,
+                                            .hold_term = s->hold_term,
                                             .set_umask = s->set_umask,
                                             .set_ids = s->set_ids,
                                             .has_directory = directory >= 0,

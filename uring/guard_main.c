@@ -477,6 +477,7 @@ static void unpack(struct spawn *s, const struct guard_spawn_wire *w, char *at, 
         *s = (struct spawn){ .group_mode = (enum spawn_group)w->group_mode,
                              .group = w->group,
                              .die_with_parent = true,
+                             .hold_term = w->hold_term,
                              .set_umask = w->set_umask,
                              .umask = w->umask,
                              .set_ids = w->set_ids,
@@ -735,7 +736,7 @@ static void turn(void)
                               { .fd = host_gone ? -1 : GUARD_HOST_FD, .events = POLLIN },
                               { .fd = signal_fd, .events = POLLIN },
                               { .fd = any_unsent() || (tell && is_empty()) ? GUARD_EVENT_FD : -1, .events = POLLOUT } };
-        struct timespec retry = { .tv_nsec = RETRY_MS * 1000000 };
+        struct timespec retry = { .tv_nsec = RETRY_MS * 1000000L };
 
         raw5(SYS_ppoll, p, 4, killing ? &retry : NULL, NULL, SIGSET_BYTES);
         if (p[2].revents) {

@@ -13,15 +13,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "attempt.h"
 #include "check.h"
 #include "guard.h"
 #include "ids.h"
+#include "object.h"
 #include "spawn.h"
+
+enum { STUCK_TIMES = 4 };
 
 /* A task is a copy: the operation it came from may be given back while the thread still works. */
 struct task {
         struct list node;
-        struct op *op; /* NULL: abandoned */
+        struct op *op; /* NULL: it was completed without us */
+        bool left;     /* abandoned: nobody waits for it, but it completes if it ever ends */
         enum op_kind kind;
         void *owned; /* what the copy's pointers lead into, once its operation was given back without it */
         struct op copy;
@@ -32,7 +37,7 @@ struct helper {
         pthread_mutex_t lock;
         pthread_cond_t work, idle;
         struct list queue, running, done;
-        unsigned threads, abandoned;
+        unsigned threads, threads_max, abandoned;
         unsigned waiting, queued; /* threads without a task, a signalled one included until it wakes; tasks without a thread */
         bool closing;
         unsigned refs; /* the owner's and each thread's */
@@ -113,6 +118,8 @@ int helper_perform(struct op *op)
                 return find(op);
         case OP_IDS:
                 return ids_look_up(op->ids.user, op->ids.group, op->ids.ret);
+        case OP_SYMBOL:
+                return object_defines(op->in->fd, op->symbol.name);
         case OP_SPAWN:
                 return op->spawn.spec->guard ? guard_spawn(op->spawn.spec->guard, op->spawn.spec) : spawn_direct(op->spawn.spec);
         case OP_OPEN:
@@ -131,7 +138,7 @@ int helper_perform(struct op *op)
         case OP_LINK:
                 return give_name(op);
         default:
-                return -ENOSYS;
+                return attempt_slowly(op);
         }
 }
 
@@ -155,11 +162,9 @@ static void task_free(struct task *t)
         free(t);
 }
 
-/* Nobody waits for it any more: what it made is unmade here. Returns true when the task is gone. */
-static bool drop_if_abandoned(struct helper *h, struct task *t)
+/* What it made is unmade. */
+static void task_discard(struct task *t)
 {
-        if (t->op)
-                return false;
         if (t->kind == OP_RESOLVE && t->res == 0)
                 freeaddrinfo(t->copy.resolve.ret);
         if (t->kind == OP_FIND && t->res == 0)
@@ -167,8 +172,17 @@ static bool drop_if_abandoned(struct helper *h, struct task *t)
         if (t->kind == OP_OPEN && t->res >= 0)
                 close(t->res);
         task_free(t);
-        h->abandoned--;
-        return true;
+}
+
+/* Whether somebody will reap it. If not, it is gone. */
+static bool is_awaited(struct helper *h, struct task *t)
+{
+        if (t->left || !t->op)
+                h->abandoned--;
+        if (t->op && !h->closing)
+                return true;
+        task_discard(t);
+        return false;
 }
 
 static void *helper_thread(void *arg)
@@ -193,7 +207,7 @@ static void *helper_thread(void *arg)
                 t->res = helper_perform(&t->copy);
                 pthread_mutex_lock(&h->lock);
                 list_unlink(&t->node);
-                if (drop_if_abandoned(h, t))
+                if (!is_awaited(h, t))
                         continue;
                 list_push(&h->done, &t->node);
                 h->wake(h->arg);
@@ -217,10 +231,16 @@ static int add_thread(struct helper *h)
         pthread_attr_setstacksize(&attr, 256 << 10);
         pthread_sigmask(SIG_BLOCK, &all, &old);
         r = pthread_create(&thread, &attr, helper_thread, h);
+        if (r == EINVAL) { /* the host's thread-local data does not fit into so small a stack */
+                pthread_attr_destroy(&attr);
+                pthread_getattr_default_np(&attr);
+                pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+                r = pthread_create(&thread, &attr, helper_thread, h);
+        }
         pthread_sigmask(SIG_SETMASK, &old, NULL);
         pthread_attr_destroy(&attr);
         if (r != 0)
-                return -EAGAIN;
+                return -EUSERS; /* -EAGAIN would say: ask again */
         h->threads++;
         h->refs++;
         return 0;
@@ -256,8 +276,10 @@ void helper_free(struct helper *h)
         pthread_cond_broadcast(&h->work);
         while (h->threads > h->abandoned)
                 pthread_cond_wait(&h->idle, &h->lock);
-        while ((node = list_pop(&h->queue)) || (node = list_pop(&h->done)))
+        while ((node = list_pop(&h->queue)))
                 task_free(container_of(node, struct task, node));
+        while ((node = list_pop(&h->done)))
+                task_discard(container_of(node, struct task, node));
         helper_unref(h);
 }
 
@@ -273,7 +295,23 @@ static struct task *task_new(struct op *op)
         return t;
 }
 
-int helper_submit(struct helper *h, struct op *op)
+/* Not "nobody waits": a thread that was signalled still counts as waiting until it wakes, and two tasks that wait for each
+ * other (both ends of a FIFO) need two threads. One that is stuck in a task that was given up is replaced, to a limit. */
+static bool wants_thread(const struct helper *h, unsigned queued)
+{
+        unsigned most_stuck = h->threads_max * STUCK_TIMES;
+
+        return h->waiting < queued && h->threads < h->threads_max + (h->abandoned < most_stuck ? h->abandoned : most_stuck);
+}
+
+static void given_up(struct helper *h)
+{
+        h->abandoned++;
+        if (wants_thread(h, h->queued))
+                add_thread(h); /* when none is to be had, a later one serves the queue */
+}
+
+int helper_submit(struct helper *h, struct op *op, unsigned threads_max)
 {
         struct task *t = task_new(op);
         int r = 0;
@@ -281,9 +319,8 @@ int helper_submit(struct helper *h, struct op *op)
         if (!t)
                 return -ENOMEM;
         pthread_mutex_lock(&h->lock);
-        /* Not "nobody waits": a thread that was signalled still counts as waiting until it wakes, and two tasks that wait
-         * for each other (both ends of a FIFO) need two threads. */
-        if (h->waiting <= h->queued && h->threads < HELPER_THREADS)
+        h->threads_max = threads_max;
+        if (wants_thread(h, h->queued + 1))
                 r = add_thread(h);
         if (r < 0 && h->threads == 0) {
                 pthread_mutex_unlock(&h->lock);
@@ -308,7 +345,7 @@ static struct task *task_of(struct list *head, struct op *op)
 static void forget(struct helper *h, struct task *t)
 {
         t->op = NULL;
-        h->abandoned++;
+        given_up(h);
 }
 
 /* These name nothing but their own memory: the thread may finish them alone, and undo what it made. */
@@ -345,8 +382,10 @@ void helper_abandon(struct helper *h, struct op *op)
 
         pthread_mutex_lock(&h->lock);
         t = task_of(&h->running, op);
-        if (t)
-                forget(h, t);
+        if (t && !t->left) {
+                t->left = true;
+                given_up(h);
+        }
         pthread_mutex_unlock(&h->lock);
 }
 

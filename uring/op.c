@@ -10,7 +10,7 @@ static const uint8_t next_of[] = {
         [OP_FREE] = 1u << OP_NEW,
         [OP_NEW] = 1u << OP_QUEUED | 1u << OP_FREE,
         [OP_QUEUED] = 1u << OP_IN_KERNEL | 1u << OP_DONE,
-        [OP_IN_KERNEL] = 1u << OP_DONE | 1u << OP_QUEUED, /* back to the queue: the ring that knew it is gone */
+        [OP_IN_KERNEL] = 1u << OP_DONE | 1u << OP_QUEUED, /* back to the queue: another way */
         [OP_DONE] = 1u << OP_FREE,
 };
 
@@ -36,8 +36,8 @@ const char *op_kind_name(enum op_kind kind)
                 [OP_WRITE] = "write",       [OP_RECV] = "recv",     [OP_SEND] = "send",     [OP_ACCEPT] = "accept",
                 [OP_CONNECT] = "connect",   [OP_FSYNC] = "fsync",   [OP_OPEN] = "open",     [OP_CLOSE] = "close",
                 [OP_TRUNCATE] = "truncate", [OP_RENAME] = "rename", [OP_UNLINK] = "unlink", [OP_LINK] = "link",
-                [OP_RESOLVE] = "resolve",   [OP_FIND] = "find",     [OP_IDS] = "ids",       [OP_SPAWN] = "spawn",
-                [OP_TIMER] = "timer",
+                [OP_RESOLVE] = "resolve",   [OP_FIND] = "find",     [OP_IDS] = "ids",       [OP_SYMBOL] = "symbol",
+                [OP_SPAWN] = "spawn",       [OP_TIMER] = "timer",
         };
 
         ASSERT(kind < OP_KINDS);

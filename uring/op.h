@@ -8,6 +8,7 @@
 #ifndef SLUICE_URING_OP_H
 #define SLUICE_URING_OP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,6 +38,7 @@ enum op_kind {
         OP_RESOLVE,
         OP_FIND,
         OP_IDS,
+        OP_SYMBOL,
         OP_SPAWN,
         OP_TIMER,
         OP_KINDS,
@@ -44,13 +46,23 @@ enum op_kind {
 
 enum op_state { OP_FREE, OP_NEW, OP_QUEUED, OP_IN_KERNEL, OP_DONE };
 
+/* Who has one that is IN_KERNEL. */
+enum op_place {
+        OP_AT_RING,
+        OP_AT_READY,  /* waits for its fd by epoll (ready.h) */
+        OP_AT_HELPER, /* a thread has it (helper.h) */
+        OP_AT_LATER,  /* nothing tells when to ask again: asked by the clock (ringless.h) */
+};
+
 struct addrinfo;
 struct ids;
 struct spawn;
 
-/* Memory an operation keeps alive. The owner and each operation hold one count; drop() frees at zero. */
+/* Memory an operation keeps alive. The owner and each operation hold one count; drop() frees with the last, on the thread that
+ * gave up the last. Counts may change on any thread: a buffer goes from one loop to another. */
 struct pin {
-        unsigned refs;
+        atomic_uint refs;
+        atomic_uint in_kernel; /* operations among the holders, from op_pin() to op_free() */
         void (*drop)(struct pin *);
 };
 
@@ -62,12 +74,16 @@ struct op {
         enum op_kind kind;
         enum op_state state;
         bool cancel_sent;
-        bool cancel_waiting;        /* no room in the queue for the cancel yet */
-        bool force_async;           /* may wait for a stranger's lock: never on the loop's thread */
-        bool in_helper;             /* a helper thread has it, not the ring */
+        bool cancel_waiting; /* no room in the queue for the cancel yet */
+        bool force_async;    /* may wait for a stranger's lock: never on the loop's thread */
+        enum op_place place;
         bool abandoned;             /* its owner is gone; it owns what it names until it completes */
         uint32_t index, generation; /* together the kernel's user_data: a stale completion is told apart */
         int32_t res;                /* raw until op_result() */
+        uint32_t wait_events;       /* AT_READY: what it waits for */
+        bool waits_for_out;         /* ... of `out`, not of `in` */
+        bool begun;                 /* a connect that is under way */
+        bool slow;                  /* its fd cannot say whether it would wait: by a thread, when ready */
 
         struct slot *in, *out; /* pinned; for most kinds only `in` is set */
         uint32_t in_generation, out_generation;
@@ -98,7 +114,7 @@ struct op {
                         mode_t mode;
                 } open;
                 struct {
-                        struct sockaddr_storage address;
+                        const struct sockaddr *address; /* in `owned` */
                         socklen_t bytes;
                 } net;
                 struct {
@@ -125,6 +141,9 @@ struct op {
                         struct ids *ret;          /* the owner's; written on success */
                 } ids;
                 struct {
+                        const char *name;
+                } symbol;
+                struct {
                         int fd;
                 } close;
                 struct {
@@ -143,13 +162,17 @@ const char *op_kind_name(enum op_kind kind);
 
 static inline struct pin *pin_ref(struct pin *p)
 {
-        p->refs++;
+        atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
         return p;
 }
 
 static inline void pin_unref(struct pin *p)
 {
-        if (p && --p->refs == 0)
+        if (!p)
+                return;
+        /* Whoever holds the only one is alone with it: no other can appear. */
+        if (atomic_load_explicit(&p->refs, memory_order_acquire) == 1 ||
+            atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1)
                 p->drop(p);
 }
 

@@ -15,13 +15,62 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "numa.h"
+#include "pages.h"
 #include "uapi.h"
 
 static unsigned masked_flags;
+static uint64_t masked_ops;
+static int pretended_refusal;
 
 void probe_mask_ring_flags(unsigned never)
 {
         masked_flags = never;
+}
+
+void probe_mask_ops(uint64_t never)
+{
+        masked_ops = never;
+}
+
+void probe_refuse_ring(int error)
+{
+        pretended_refusal = error;
+}
+
+int probe_ring_refused(void)
+{
+        return pretended_refusal;
+}
+
+bool probe_op_masked(unsigned opcode)
+{
+        return opcode < 64 && masked_ops & UINT64_C(1) << opcode;
+}
+
+/* What was not there yet: set-up flags, and operations from one opcode on. */
+static const struct {
+        const char *kernel;
+        unsigned flags, ops_end;
+} older[] = {
+        { "5.15",
+          IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL |
+                  UAPI_SETUP_TASKRUN_FLAG,
+          40 /* MSG_RING: 5.18 */ },
+        { "5.19", IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER, 47 /* SEND_ZC: 6.0 */ },
+        { "6.1", 0, UAPI_OP_READ_MULTISHOT },
+        { "6.6", 0, UAPI_OP_READ_MULTISHOT },
+};
+
+int probe_pretend(const char *kernel)
+{
+        for (size_t i = 0; i < sizeof(older) / sizeof(older[0]); i++)
+                if (strcmp(older[i].kernel, kernel) == 0) {
+                        masked_flags = older[i].flags;
+                        masked_ops = ~UINT64_C(0) << older[i].ops_end;
+                        return 0;
+                }
+        return -EINVAL;
 }
 
 unsigned probe_ring_flags(void)
@@ -109,7 +158,7 @@ size_t probe_pipe_budget(void)
 
 static bool op_supported(const struct io_uring_probe *p, int op)
 {
-        return p && op <= p->last_op && (p->ops[op].flags & IO_URING_OP_SUPPORTED);
+        return p && op <= p->last_op && (p->ops[op].flags & IO_URING_OP_SUPPORTED) && !probe_op_masked((unsigned)op);
 }
 
 static void probe_ring(struct probe_ring *r)
@@ -119,7 +168,8 @@ static void probe_ring(struct probe_ring *r)
         struct io_uring ring;
         unsigned flags = probe_ring_flags();
 
-        for (;;) {
+        r->error = probe_ring_refused();
+        while (r->error == 0) {
                 memset(&params, 0, sizeof(params));
                 params.flags = flags;
                 params.cq_entries = 16;
@@ -127,6 +177,7 @@ static void probe_ring(struct probe_ring *r)
                 if (r->error != -EINVAL || !flags)
                         break;
                 flags = probe_next_ring_flags(flags);
+                r->error = 0;
         }
         if (r->error < 0)
                 return;
@@ -209,6 +260,18 @@ static bool has_pidfd(void)
         return true;
 }
 
+/* Loads hwloc even where there is one node only: the question is what hwloc says. */
+static int numa_nodes(void)
+{
+        struct numa *n = malloc(sizeof(*n));
+        int r = n ? numa_load(n) : -ENOMEM, nodes = 0;
+
+        for (unsigned i = 0; r == 0 && i < n->nr; i++)
+                nodes += n->nodes[i].memory;
+        free(n);
+        return r < 0 ? r : nodes;
+}
+
 void probe_all(struct probe *p)
 {
         struct utsname name;
@@ -232,4 +295,7 @@ void probe_all(struct probe *p)
         p->pidfd = has_pidfd();
         p->close_range = syscall(SYS_close_range, ~0U, ~0U, 0) == 0;
         p->numa_nodes = numa_nodes();
+        p->numa_several = numa_several();
+        p->huge_free = pages_huge_free();
+        pages_thp_mode(p->thp, sizeof(p->thp));
 }

@@ -27,7 +27,10 @@ struct probe {
         bool memlock_exempt;
         int splice_shares_pages; /* 1 yes, 0 the kernel copies, -errno splice is refused */
         bool pidfd, close_range;
-        int numa_nodes; /* -1: hwloc is not there */
+        int numa_nodes;    /* with memory for us; -ENOSYS: hwloc is not there */
+        bool numa_several; /* there is more than one, as far as the kernel says */
+        long huge_free;    /* 2 MiB pages in reserve; -1: this kernel has none such */
+        char thp[16];      /* "always", "madvise", "never"; "": this kernel has none such */
 };
 
 /* Fills all of it: sets up and tears down a ring, loads hwloc (6 ms). For `sluice doctor`. */
@@ -41,8 +44,13 @@ bool probe_pipe_quota_exempt(void);
 unsigned probe_ring_flags(void);
 unsigned probe_next_ring_flags(unsigned refused);
 void probe_mask_ring_flags(unsigned never);
-
-/* uring/numa.c: nodes with memory, by hwloc, loaded only now. -ENOSYS without it. */
-int numa_nodes(void);
+/* For tests, and process-wide: opcodes, as bits, that the kernel is not to know; an error with which it refuses a ring (0:
+ * it does not); a release to look like: "5.15", "5.19", "6.1", "6.6" (-EINVAL: another). */
+void probe_mask_ops(uint64_t never);
+void probe_refuse_ring(int error);
+int probe_pretend(const char *kernel);
+/* ... and what the ring asks. */
+int probe_ring_refused(void);
+bool probe_op_masked(unsigned opcode);
 
 #endif

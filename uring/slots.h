@@ -10,14 +10,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "list.h"
+
 struct backend;
+
+/* What is behind an fd, as far as waiting goes. */
+enum slot_nature { SLOT_UNSEEN, SLOT_STORAGE, SLOT_PIPE, SLOT_SOCKET, SLOT_TTY, SLOT_OTHER };
 
 struct slot {
         struct backend *backend;
         int fd;
         uint32_t refs; /* owner + operations in flight; one thread's, so not atomic */
         uint32_t generation;
-        bool foreign; /* a pipe whose other end a process holds: even close() may wait for its lock */
+        bool foreign;            /* a pipe whose other end a process holds: even close() may wait for its lock */
+        enum slot_nature nature; /* seen by slot_nature() */
+
+        /* ready.h's own */
+        struct list node;    /* in struct ready, while an operation waits */
+        struct list waiting; /* operations that wait for this fd */
+        uint32_t armed;      /* for these events */
+        bool known_to_epoll, always_ready;
 };
 
 /* Takes `fd` over on success. -ENOMEM leaves it with the caller. */
@@ -25,6 +37,8 @@ int slot_new(struct slot **ret, struct backend *b, int fd);
 /* One whose fd (-1 until then) its maker fills in: for fds that must not be without one for a moment. -ENOMEM. */
 int slot_reserve(struct slot **ret, struct backend *b);
 struct slot *slot_ref(struct slot *s);
+/* One fstat(), the first time. */
+enum slot_nature slot_nature(struct slot *s);
 /* Lets go; the last one closes. NULL is allowed. Returns NULL, for `x = slot_unref(x)`. */
 struct slot *slot_unref(struct slot *s);
 

@@ -10,7 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { SPAWN_EXTRA_MAX = 32, SPAWN_RLIMITS_MAX = 16, SPAWN_GROUPS_MAX = 256 };
+/* Of a host's 32 fds, and three of a worker's. */
+enum { SPAWN_EXTRA_MAX = 35, SPAWN_RLIMITS_MAX = 16, SPAWN_GROUPS_MAX = 256 };
 
 enum spawn_group {
         SPAWN_GROUP_KEEP, /* stays in the caller's process group */
@@ -59,6 +60,7 @@ struct spawn {
         pid_t group;
         int terminal;         /* >= 0: its foreground goes to the group before the program runs */
         bool die_with_parent; /* SIGKILL when the starting thread ends (PR_SET_PDEATHSIG) */
+        bool hold_term;       /* SIGTERM is blocked in the program, which unblocks it when it can answer */
         bool set_umask, set_ids;
         mode_t umask;
         int nice;   /* added */
@@ -91,6 +93,14 @@ int spawn_direct(struct spawn *s);
 /* What came of one that was begun. The same answers; once. */
 int spawn_confirm(struct spawn *s);
 const char *spawn_step_name(enum spawn_step step);
+
+/* Whether the caller is its process's only thread, io_uring's own aside. 0; -ENOTSUP. */
+int spawn_may_fork(void);
+/* A fork of the caller, which has to be alone, goes on in fn(arg, error) and exits with what that returns. Of *s count the
+ * fds, the group, the terminal, the directory, the cgroup and die_with_parent; every other fd is closed, handlers are reset.
+ * `error` is -errno of what of that failed. 0, or -errno. */
+typedef int spawn_fork_fn(void *arg, int error);
+int spawn_fork(struct spawn *s, spawn_fork_fn *fn, void *arg);
 
 /* ---- the common core, without libc ---- */
 

@@ -41,13 +41,13 @@ enum { SIGSET_BYTES = 8, FIRST_FREE_FD = 3, IOPRIO_WHO_PROCESS = 1 };
 
 /* Caught signals would be reset by exec, but must be so before the mask is emptied: CLONE_CLEAR_SIGHAND did it (5.5).
  * Ignored ones stay ignored (nohup), but for SIGPIPE: a filter that outlives its reader is what SIGPIPE is for. */
-RAW void reset_signals(void)
+RAW void reset_signals(const struct spawn *s)
 {
         const struct kernel_sigaction reset = { 0 };
-        const uint64_t none = 0;
+        const uint64_t held = s->hold_term ? UINT64_C(1) << (SIGTERM - 1) : 0;
 
         raw4(SYS_rt_sigaction, SIGPIPE, &reset, NULL, SIGSET_BYTES);
-        raw4(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, SIGSET_BYTES);
+        raw4(SYS_rt_sigprocmask, SIG_SETMASK, &held, NULL, SIGSET_BYTES);
 }
 
 RAW long join_group(const struct spawn *s)
@@ -178,7 +178,7 @@ NO_SANITIZE __attribute__((noreturn, noinline)) static void child_main(struct sp
                 STEP(SPAWN_USER, set_ids(s));
         if (directory >= 0)
                 STEP(SPAWN_CHDIR, raw1(SYS_fchdir, directory));
-        reset_signals();
+        reset_signals(s);
         STEP(SPAWN_PRCTL, arrange_death(room));
         s->failed = SPAWN_EXEC;
         r = raw3(SYS_execve, s->path, s->argv, s->env);

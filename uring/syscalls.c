@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -23,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "uapi.h"
 
 enum { PIPE_BYTES_DEFAULT = 64 << 10 };
@@ -58,8 +60,8 @@ ssize_t sys_try_tee(struct backend *b, struct slot *in, struct slot *out, size_t
 }
 
 /* O_NONBLOCK belongs to whoever opened the fd; RWF_NOWAIT is this call's alone. Where a kind of fd does not know it
- * (sockets and pipes before 6.x, pipes that splice(2) has touched), sockets have MSG_DONTWAIT, and an fd that is
- * O_NONBLOCK cannot wait anyway. -EOPNOTSUPP: this fd cannot say. */
+ * (pipes before 6.x, pipes that splice(2) has touched) an fd that is O_NONBLOCK cannot wait anyway. Sockets have
+ * MSG_DONTWAIT. -EOPNOTSUPP: this fd cannot say. */
 static bool never_waits(int fd)
 {
         int flags = fcntl(fd, F_GETFL);
@@ -70,12 +72,13 @@ static bool never_waits(int fd)
 ssize_t sys_try_read(struct backend *b, struct slot *s, void *data, size_t bytes)
 {
         struct iovec v = { data, bytes };
-        ssize_t r = answer(preadv2(s->fd, &v, 1, -1, RWF_NOWAIT));
+        ssize_t r;
 
         (void)b;
+        if (slot_nature(s) == SLOT_SOCKET)
+                return answer(recv(s->fd, data, bytes, MSG_DONTWAIT));
+        r = answer(preadv2(s->fd, &v, 1, -1, RWF_NOWAIT));
         if (r == -EOPNOTSUPP)
-                r = answer(recv(s->fd, data, bytes, MSG_DONTWAIT));
-        if (r == -ENOTSOCK)
                 r = never_waits(s->fd) ? answer(read(s->fd, data, bytes)) : -EOPNOTSUPP;
         return r;
 }
@@ -83,12 +86,13 @@ ssize_t sys_try_read(struct backend *b, struct slot *s, void *data, size_t bytes
 ssize_t sys_try_write(struct backend *b, struct slot *s, const void *data, size_t bytes)
 {
         struct iovec v = { (void *)(uintptr_t)data, bytes };
-        ssize_t r = answer(pwritev2(s->fd, &v, 1, -1, RWF_NOWAIT));
+        ssize_t r;
 
         (void)b;
+        if (slot_nature(s) == SLOT_SOCKET)
+                return answer(send(s->fd, data, bytes, MSG_DONTWAIT | MSG_NOSIGNAL));
+        r = answer(pwritev2(s->fd, &v, 1, -1, RWF_NOWAIT));
         if (r == -EOPNOTSUPP)
-                r = answer(send(s->fd, data, bytes, MSG_DONTWAIT | MSG_NOSIGNAL));
-        if (r == -ENOTSOCK)
                 r = never_waits(s->fd) ? answer(write(s->fd, data, bytes)) : -EOPNOTSUPP;
         return r;
 }
@@ -111,22 +115,6 @@ static int socket_number(int fd, int name)
         socklen_t bytes = sizeof(value);
 
         return getsockopt(fd, SOL_SOCKET, name, &value, &bytes) < 0 ? -errno : value;
-}
-
-static bool peer_is_local(int fd, int family)
-{
-        struct sockaddr_storage peer, self;
-        socklen_t peer_bytes = sizeof(peer), self_bytes = sizeof(self);
-
-        if (family == AF_UNIX)
-                return true;
-        if (getpeername(fd, (struct sockaddr *)&peer, &peer_bytes) < 0 ||
-            getsockname(fd, (struct sockaddr *)&self, &self_bytes) < 0)
-                return false;
-        if (family == AF_INET)
-                return ((struct sockaddr_in *)&peer)->sin_addr.s_addr == ((struct sockaddr_in *)&self)->sin_addr.s_addr;
-        return family == AF_INET6 && memcmp(&((struct sockaddr_in6 *)&peer)->sin6_addr, &((struct sockaddr_in6 *)&self)->sin6_addr,
-                                            sizeof(struct in6_addr)) == 0;
 }
 
 static bool read_fdinfo(int fd, char *text, size_t cap)
@@ -197,13 +185,15 @@ int sys_inspect(struct backend *b, int fd, struct fd_info *ret)
         info.kind = kind_of(fd, st.st_mode);
         info.device = st.st_dev;
         info.inode = st.st_ino;
+        info.mode = st.st_mode & 07777;
+        info.names = (unsigned)st.st_nlink;
         if (info.kind == FD_FILE) {
                 info.size = st.st_size;
                 info.position = position_of(fd);
                 info.in_memory = fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
         } else if (info.kind == FD_SOCKET || info.kind == FD_LISTENER) {
                 info.family = socket_number(fd, SO_DOMAIN);
-                info.local = info.kind == FD_SOCKET && peer_is_local(fd, info.family);
+                info.local = info.kind == FD_SOCKET && address_peer_is_local(fd);
         }
         *ret = info;
         return 0;
@@ -302,14 +292,26 @@ int sys_listen(struct backend *b, int fd, const struct sockaddr *address, sockle
 
 int sys_option(struct backend *b, int fd, int level, int name, int value)
 {
+        const struct linger linger = { .l_onoff = value >= 0, .l_linger = value };
+        bool lingers = level == SOL_SOCKET && name == SO_LINGER;
+        const void *data = lingers ? (const void *)&linger : &value;
+
         (void)b;
-        return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
+        return setsockopt(fd, level, name, data, lingers ? sizeof(linger) : sizeof(value)) < 0 ? -errno : 0;
 }
 
+/* A connection that its kernel has given up is no connection any more: the socket still has the cause. */
 int sys_shutdown(struct backend *b, int fd, int how)
 {
+        int r;
+
         (void)b;
-        return shutdown(fd, how) < 0 ? -errno : 0;
+        if (shutdown(fd, how) == 0)
+                return 0;
+        if (errno != ENOTCONN)
+                return -errno;
+        r = sys_socket_error(fd);
+        return r < 0 ? r : -ENOTCONN;
 }
 
 int sys_reset(struct backend *b, int fd)
@@ -323,7 +325,16 @@ int sys_reset(struct backend *b, int fd)
 int sys_chmod(struct backend *b, int fd, const char *path, mode_t mode)
 {
         (void)b;
-        return (path ? chmod(path, mode) : fchmod(fd, mode)) < 0 ? -errno : 0;
+        /* Who may write the directory may have put a link in its place: then it is another's file. */
+        return (path ? fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW) : fchmod(fd, mode)) < 0 ? -errno : 0;
+}
+
+int sys_socket_error(int fd)
+{
+        int error = 0;
+        socklen_t bytes = sizeof(error);
+
+        return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) < 0 ? -errno : -error;
 }
 
 /* Bytes that the peer's kernel has not acknowledged. */
@@ -339,6 +350,36 @@ int sys_seek(struct backend *b, int fd, int64_t relative)
 {
         (void)b;
         return lseek(fd, relative, SEEK_CUR) < 0 ? -errno : 0;
+}
+
+int sys_cached(struct backend *b, struct slot *s, int64_t offset, uint32_t bytes)
+{
+        const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), from = (uint64_t)offset / page * page,
+                       to = ((uint64_t)offset + bytes + page - 1) / page * page;
+        struct uapi_cachestat_range range = { from, to - from };
+        struct uapi_cachestat ret;
+
+        (void)b;
+        if (syscall(SYS_cachestat, s->fd, &range, &ret, 0) < 0)
+                return -errno;
+        return ret.nr_cache >= (to - from) / page;
+}
+
+/* By the magic link, so that it is the opened file that is watched, whatever its name names by now. */
+int sys_watch(struct backend *b, int fd, uint32_t mask)
+{
+        char path[64];
+        int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), r;
+
+        (void)b;
+        if (watch < 0)
+                return -errno;
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        if (inotify_add_watch(watch, path, mask) >= 0)
+                return watch;
+        r = -errno;
+        close(watch);
+        return r;
 }
 
 int sys_wait_child(struct backend *b, int pidfd, bool reap, struct child_status *ret)

@@ -21,12 +21,18 @@ void sys_close(struct backend *b, int fd);
 int sys_open_null(struct backend *b, bool write);
 int sys_socket(struct backend *b, int family, int type);
 int sys_listen(struct backend *b, int fd, const struct sockaddr *address, socklen_t bytes, int backlog);
+/* SO_LINGER takes seconds, or -1 for none. */
 int sys_option(struct backend *b, int fd, int level, int name, int value);
+/* The error that the socket has kept, which is then forgotten; 0: none. */
+int sys_socket_error(int fd);
 int sys_shutdown(struct backend *b, int fd, int how);
 int sys_reset(struct backend *b, int fd);
 int sys_chmod(struct backend *b, int fd, const char *path, mode_t mode);
 int sys_unsent(struct backend *b, int fd);
 int sys_seek(struct backend *b, int fd, int64_t relative);
+/* Whether all of that range of a file is in the page cache: 1, 0; -ENOSYS (before 6.5), -EPERM (whose file it is not). */
+int sys_cached(struct backend *b, struct slot *s, int64_t offset, uint32_t bytes);
+int sys_watch(struct backend *b, int fd, uint32_t mask);
 int sys_wait_child(struct backend *b, int pidfd, bool reap, struct child_status *ret);
 int sys_kill_child(struct backend *b, int pidfd, int signal);
 int sys_kill_group(struct backend *b, pid_t group, int signal);

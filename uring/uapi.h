@@ -19,6 +19,8 @@
 #define IORING_SETUP_DEFER_TASKRUN (1U << 13) /* 6.1 */
 #endif
 
+#define UAPI_SETUP_TASKRUN_FLAG (1U << 9) /* 5.19 */
+
 /* Operations beyond liburing 2.3's IORING_OP_LAST: the probe names them for `sluice doctor`. */
 enum {
         UAPI_OP_READ_MULTISHOT = 49, /* 6.7 */
@@ -33,6 +35,17 @@ enum {
 /* include/linux/errno.h: never meant for userspace; io-wq lets them out when a running splice is cancelled. */
 #define KERNEL_ERESTARTSYS           512
 #define KERNEL_ERESTART_RESTARTBLOCK 516
+
+/* include/uapi/linux/mman.h and asm/unistd: 6.5 */
+#ifndef SYS_cachestat
+#define SYS_cachestat 451
+#endif
+struct uapi_cachestat_range {
+        __u64 off, len;
+};
+struct uapi_cachestat {
+        __u64 nr_cache, nr_dirty, nr_writeback, nr_evicted, nr_recently_evicted;
+};
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2) /* 5.11 */

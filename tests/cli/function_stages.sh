@@ -140,4 +140,9 @@ usage 'file:big | generate:5 | -'        '           ^~~~~~~~~~'          'sourc
 usage 'compress: | -'                    '^~~~~~~~~'                      'between two stages'
 usage 'file:big | compress:'             '           ^~~~~~~~~'           'between two stages'
 usage 'file:big | decompress:'           '           ^~~~~~~~~~~'         'between two stages'
+# What has no input is never called: it would be given none.
+for stage in lines: count: checksum: throttle:1k drop:; do
+        usage "$stage | -" "^$(printf '%*s' $((${#stage} - 1)) '' | tr ' ' '~')" 'has no input'
+done
+usage 'merge(seq 3, count:) | -'         '             ^~~~~~'            'has no input'
 true

@@ -23,7 +23,7 @@ for subcommand in run explain doctor; do
 done
 stages='file append fd null zero tcp tcp-listen unix unix-listen'
 # shellcheck disable=SC2086
-helps --help $subcommands $stages
+helps --help $subcommands $stages 'tee(' 'tee-strict(' 'merge(' 'merge-raw(' 'merge-turns(' 'concat(' 'par('
 # shellcheck disable=SC2086
 helps -h $stages
 helps help

@@ -15,6 +15,8 @@ shape='(keys | contains(["bytes","seconds","cpu_seconds","bytes_copied","links",
         (.seconds | type == "number" and . > 0) and
         (.cpu_seconds | (.self | type == "number") and (.children | type == "number")) and
         (.bytes_copied | type == "number") and
+        (.pool | (keys == ["frees_local","frees_remote","lent_peak_bytes","total_bytes","unbound"]) and all(type == "number") and
+                .lent_peak_bytes <= .total_bytes) and
         (.links | type == "array" and all(
                 (.mode | IN("none","direct","pipe","handover","splice","cross","tee")) and
                 (.from | type == "string") and (.to | type == "string") and (.why | type == "string") and
@@ -35,7 +37,9 @@ whole()
 }
 
 whole 0 'file:in | file:out' '.bytes == 300000 and .error == null and .failures == [] and (.links | length) == 1 and .bytes_copied == 0'
-whole 0 'file:in | file:out' '.bytes == 300000 and .bytes_copied == 300000 and .links[0].mode == "cross" and .links[0].bytes_copied == 300000' --no-splice
+whole 0 'file:in | file:out' '.bytes == 300000 and .bytes_copied == 300000 and .links[0].mode == "cross" and .links[0].bytes_copied == 300000 and
+        .pool.lent_peak_bytes == 262144 and .pool.frees_local == 1 and .pool.frees_remote == 0' --no-splice
+whole 0 'file:in | file:out' '.pool.total_bytes == 0' --driver=inline
 whole 0 'file:in | cat | file:out' '.bytes == 300000 and (.links | length) == 2'
 whole 0 'file:in | cat | cat | null:' '(.links | length) == 3 and .links[1].mode == "pipe" and .links[1].bytes == null'
 whole 0 'sh -c "exit 0" | null:' 'true'

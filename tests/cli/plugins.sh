@@ -132,6 +132,11 @@ refused so:empty.so '\./empty\.so: .*file too short'
 refused "so:$T" 'cannot read file data: Is a directory'
 head -c 40 skeleton.so >cut.so
 refused so:cut.so '\./cut\.so: file too short'
+# Cut, they would be another's.
+expect_status 2 "$SLUICE" run "file:in | so:$(printf './%.0s' {1..2048})skeleton.so | -"
+expect_stderr 3 'so: File name too long'
+expect_status 2 "$SLUICE" run "file:in | so:skeleton.so,$(printf 'x%.0s' {1..1100}) | -"
+expect_stderr 3 'so: the arguments are longer than 1023 bytes'
 expect_status 2 "$SLUICE" run 'file:in | so: | -'
 expect_stderr 3 'so: takes the path'
 [ "$(sed -n 3p "$ERR")" = '               ^' ] || fail "the marks of so: are wrong: $(cat "$ERR")"

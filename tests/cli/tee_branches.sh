@@ -50,6 +50,11 @@ expect_same in b
 limited "$SLUICE" run 'cat | tee(file:a, cat)' <in 2>"$ERR" | head -c 10 >b
 head -c 10 in | cmp - b || fail 'a pipe as stdout'
 
+# The end of what failed is an end for the branches, also when functions stand between.
+expect_status 3 "$SLUICE" run 'sh -c "cat in; exit 3" | count: | tee(file:a, count: | null:)'
+expect_stderr 5 '^sluice: sh: exit status 3$'
+expect_same in a
+
 # ---- blanks where they please ----
 for text in 'file:in|tee(file:a, file:b)' '  file:in  |  tee(  file:a  ,  file:b  )  ' "$(printf 'file:in |\n tee(file:a,\n file:b\n)')" \
         'file:in | tee(cat|file:a, cat|file:b)' 'file:in | tee(tee(file:a), tee-strict(file:b))'; do
@@ -149,6 +154,26 @@ for source in yes generate: zero:; do
         expect_stderr 0 ''
 done
 
+# ---- all branches go away while the source is silent: it is not waited for ----
+mkfifo silent
+exec 9<>silent
+for driver in inline ring; do
+        expect_status 0 "$SLUICE" run --driver="$driver" 'fd:9 | tee(true | null:, head -c 0 | null:)'
+        expect_stderr 0 ''
+done
+exec 9>&-
+
+# ---- a sandbox that forbids tee(2): it is said, and not tried for ever ----
+if "$REFUSE_RING" --tee true; then
+        for driver in inline ring; do
+                expect_status 1 "$REFUSE_RING" --tee "$SLUICE" run --driver="$driver" 'file:in | tee(file:a, cat | null:)'
+                expect_stderr 1 'tee: tee\(2\) is forbidden here; behind a function'
+        done
+        expect_status 0 "$REFUSE_RING" --tee "$SLUICE" run 'file:in | count: | tee(file:a, cat | file:b)'
+        expect_same in a
+        expect_same in b
+fi
+
 # ---- explain, -v, --json ----
 graph='file:in | tee(cat | file:a, gzip -c | file:b.gz, tee(count: | null:, file:c))'
 expect_status 0 "$SLUICE" explain "$graph"
@@ -156,7 +181,8 @@ for link in 'file:in -> tee' 'tee -> cat' 'cat -> file:a' 'tee -> gzip' 'gzip ->
         'count -> null' 'tee -> file:c'; do
         [ "$(grep -c "^$link  " "$OUT")" = 1 ] || fail "explain has no line '$link': $(cat "$OUT")"
 done
-[ "$(grep -c '' "$OUT")" = 10 ] || fail "explain says more or less than nine links: $(cat "$OUT")"
+[ "$(sed -n '/^LINK/,$p' "$OUT" | grep -c '')" = 10 ] || fail "explain says more or less than nine links: $(cat "$OUT")"
+grep -qx '  tee#1 --direct--> gzip --direct--> file:b.gz' "$OUT" || fail "the graph is not drawn: $(cat "$OUT")"
 [ ! -e c ] || [ -s c ] || fail 'explain opened a file'
 expect_status 0 "$SLUICE" run -v "$graph"
 for stage in file:in cat file:a gzip file:b.gz count null file:c; do

@@ -51,6 +51,33 @@ static void test_made_with_its_mode(void **state)
         assert_int_equal(st.st_mode & 07777, 0644);
 }
 
+/* What only its owner could read is not what all can read when it has been replaced; unless that is asked for. */
+static void test_permissions_stay(void **state)
+{
+        const struct {
+                mode_t was, asked, is;
+        } t[] = { { 0600, 0, 0600 }, { 0400, 0, 0400 }, { 0664, 0, 0664 }, { 0755, 0, 0755 }, { 0600, 0666, 0644 } };
+        mode_t mask = umask(022);
+
+        (void)state;
+        for (size_t i = 0; i < T_NR(t); i++) {
+                struct sluice_pipeline *p = t_new(NULL);
+                struct stat st;
+
+                t_make_text(t_path("b"), "old");
+                assert_return_code(chmod(t_path("b"), t[i].was), errno);
+                t_ok(sluice_add_zero(p, 10));
+                t_ok(sluice_add_file(p, t_path("b"), T_FILE(.flags = SLUICE_FILE_ATOMIC, .mode = t[i].asked)));
+                t_chain(p);
+                t_run_free(p, 0);
+                assert_return_code(stat(t_path("b"), &st), errno);
+                assert_int_equal(st.st_mode & 07777, t[i].is);
+                assert_int_equal(st.st_size, 10);
+                unlink(t_path("b"));
+        }
+        umask(mask);
+}
+
 /* In the middle nobody sees it. */
 static void look(void *arg)
 {
@@ -145,10 +172,15 @@ static void test_synced(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                T_TEST(test_replaced),       T_TEST(test_made_with_its_mode),
-                T_TEST(test_failed_command), T_TEST(test_failed_command_upstream),
-                T_TEST(test_deadline),       T_TEST(test_cancelled),
-                T_TEST(test_not_needed),     T_TEST(test_synced),
+                T_TEST(test_replaced),
+                T_TEST(test_made_with_its_mode),
+                T_TEST(test_permissions_stay),
+                T_TEST(test_failed_command),
+                T_TEST(test_failed_command_upstream),
+                T_TEST(test_deadline),
+                T_TEST(test_cancelled),
+                T_TEST(test_not_needed),
+                T_TEST(test_synced),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "fixture.h"
+#include "parts.h"
 
 static struct sluice_pipeline *strict(enum sluice_driver driver)
 {
@@ -40,6 +40,52 @@ static void test_copy_driver(void **state)
         (void)state;
         assert_int_equal(sluice_pipeline_new(&p, T_OPTIONS(.flags = SLUICE_FORBID_COPY, .driver = SLUICE_DRIVER_COPY)), -EINVAL);
         assert_null(p);
+}
+
+static int swallow(struct sluice_ctx *c, void *self, struct sluice_buf *in, struct sluice_buf *out)
+{
+        (void)c;
+        (void)self;
+        (void)out;
+        in->consumed = in->len;
+        return 0;
+}
+static const struct sluice_stage_ops swallow_ops = T_FUNCTION(swallow);
+
+/* generate, a par of a pipeline (of a par of it), and a function: all of memory but what may be inside. */
+static struct sluice_pipeline *strict_par(const struct sluice_pipeline *inner, int levels)
+{
+        struct sluice_pipeline *p = strict(SLUICE_DRIVER_AUTO), *outer = t_new(NULL);
+
+        t_ok(sluice_add_generate(p, 100000));
+        t_ok(sluice_add_par(outer, 2, inner, NULL, NULL, 0));
+        t_ok(sluice_add_par(p, 3, levels > 1 ? outer : inner, NULL, NULL, 0));
+        t_ok(sluice_pipeline_add(p, &swallow_ops, NULL, NULL));
+        t_chain(p);
+        sluice_pipeline_free(outer);
+        return p;
+}
+
+/* What a stage runs copies of was built without the options of the pipeline around it. */
+static void test_inside_a_par(void **state)
+{
+        (void)state;
+        for (int levels = 1; levels <= 2; levels++) {
+                struct sluice_pipeline *function = t_new(NULL), *command = t_new(NULL), *p;
+
+                t_ok(sluice_add_count(function));
+                p = strict_par(function, levels);
+                assert_int_equal(sluice_pipeline_build(p), 0);
+                sluice_pipeline_free(p);
+                t_ok(sluice_add_command(command, T_ARGV("cat"), NULL));
+                p = strict_par(command, levels);
+                assert_int_equal(sluice_pipeline_build(p), -EOPNOTSUPP);
+                assert_int_equal(sluice_pipeline_error_stage(p), 1);
+                assert_non_null(strstr(sluice_pipeline_error(p), "inside it, the input of cat"));
+                sluice_pipeline_free(p);
+                sluice_pipeline_free(function);
+                sluice_pipeline_free(command);
+        }
 }
 
 /* Known before anything is opened. */
@@ -128,8 +174,9 @@ static void test_inherited_socket(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                T_TEST(test_spliced_is_fine), T_TEST(test_copy_driver),       T_TEST(test_append),           T_TEST(test_snapshot),
-                T_TEST(test_append_fd),       T_TEST(test_unspliceable_file), T_TEST(test_inherited_socket),
+                T_TEST(test_spliced_is_fine),   T_TEST(test_copy_driver),      T_TEST(test_append),
+                T_TEST(test_inside_a_par),      T_TEST(test_snapshot),         T_TEST(test_append_fd),
+                T_TEST(test_unspliceable_file), T_TEST(test_inherited_socket),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

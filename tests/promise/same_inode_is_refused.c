@@ -108,11 +108,48 @@ static void test_atomic_is_allowed(void **state)
         assert_int_equal(t_files(), 1);
 }
 
+/* Two branches into one file: neither is truncated, and it is the later one that is named. What is appended, or written from
+ * another place on, may share it. */
+static void test_two_sinks(void **state)
+{
+        static const struct {
+                struct sluice_file_options first, second;
+                int result;
+        } cases[] = {
+                { { 0 }, { 0 }, -EINVAL },
+                { { .flags = SLUICE_FILE_APPEND }, { 0 }, -EINVAL },
+                { { .offset = 5 }, { .offset = 5 }, -EINVAL },
+                { { .offset = 5 }, { .offset = 200000 }, 0 },
+                { { .flags = SLUICE_FILE_APPEND }, { .flags = SLUICE_FILE_APPEND }, 0 },
+        };
+
+        (void)state;
+        t_make(t_path("in"), 10);
+        for (size_t i = 0; i < T_NR(cases); i++) {
+                struct sluice_pipeline *p = t_new(NULL);
+                struct sluice_file_options first = cases[i].first, second = cases[i].second;
+                int from = t_ok(sluice_add_file(p, t_path("in"), NULL)), tee = t_ok(sluice_add_tee(p, 0)), a, b;
+
+                first.size = second.size = sizeof(first);
+                t_make(t_path("a"), 100000);
+                a = t_ok(sluice_add_file(p, t_path("a"), &first));
+                b = t_ok(sluice_add_file(p, t_path("a"), &second));
+                t_ok(sluice_pipeline_link(p, from, tee));
+                t_ok(sluice_pipeline_link(p, tee, a));
+                t_ok(sluice_pipeline_link(p, tee, b));
+                t_run(p, cases[i].result);
+                assert_int_equal(sluice_pipeline_error_stage(p), cases[i].result ? b : -1);
+                sluice_pipeline_free(p);
+                if (cases[i].result)
+                        t_check_file(t_path("a"), 100000, 0);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 T_TEST(test_itself), T_TEST(test_through_a_command), T_TEST(test_by_another_name),   T_TEST(test_appended),
-                T_TEST(test_by_fd),  T_TEST(test_same_pipe),         T_TEST(test_atomic_is_allowed),
+                T_TEST(test_by_fd),  T_TEST(test_same_pipe),         T_TEST(test_atomic_is_allowed), T_TEST(test_two_sinks),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,17 @@ static void test_snapshot(void **state)
         }
 }
 
+/* The copying driver is the same for a whole pipeline. */
+static void test_copying_driver(void **state)
+{
+        struct sluice_stats s;
+
+        (void)state;
+        assert_int_equal(mismatch_after_overwrite(0, SLUICE_DRIVER_COPY, &s), -1);
+        assert_int_equal(s.bytes_copied.value, BYTES);
+        assert_int_equal(s.bytes_spliced.value, 0);
+}
+
 /* That it is needed: a spliced page is the file's own. */
 static void test_without_it_the_page_is_shared(void **state)
 {
@@ -63,7 +74,8 @@ static void test_without_it_the_page_is_shared(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { T_TEST(test_snapshot), T_TEST(test_without_it_the_page_is_shared) };
+        const struct CMUnitTest tests[] = { T_TEST(test_snapshot), T_TEST(test_copying_driver),
+                                            T_TEST(test_without_it_the_page_is_shared) };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

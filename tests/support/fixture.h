@@ -40,6 +40,10 @@ extern const enum sluice_driver t_drivers[4];
 int t_fds(void);
 int t_threads(void);  /* without the kernel's io_uring workers */
 int t_children(void); /* zombies too */
+
+/* The number once it is at most `most`, or after two seconds what it is then. */
+int t_in_the_end(int (*number)(void), int most);
+
 long t_rss_kib(void);
 
 /* ---- files ---- */

@@ -1,4 +1,5 @@
-/* tests/unit/backend_refused.c: a sandbox refuses io_uring. What needs no ring works, what does says why it does not. */
+/* tests/unit/backend_refused.c: a sandbox refuses io_uring. What needs no ring works; what does goes by epoll, or says why it
+ * does not where io_uring was asked for by name. */
 #include "unit.h"
 
 #include <errno.h>
@@ -16,11 +17,11 @@
 #include "pump.h"
 
 /* For ever, and for this process: so this test has a process of its own. The last filter's error counts. */
-static bool refuse_ring(int error)
+static bool refuse(unsigned call, int error)
 {
         struct sock_filter code[] = {
                 BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         };
@@ -29,7 +30,8 @@ static bool refuse_ring(int error)
         return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-static void ring_operations_say_why(struct pump *p, int error)
+/* `expected` is what both give. */
+static void ring_operations_give(struct pump *p, int expected)
 {
         static char byte;
         struct slot *s;
@@ -41,26 +43,27 @@ static void ring_operations_say_why(struct pump *p, int error)
                 p->op[i]->io.bytes = 1;
                 backend_submit(p->b, p->op[i]);
                 assert_true(pump_until(p, i + 1, PATIENCE_MS));
-                assert_int_equal(p->result[i], -error);
+                assert_int_equal(p->result[i], expected);
         }
         slot_unref(s);
 }
 
 static void polls_and_timers_work(struct pump *p)
 {
+        const unsigned before = p->done;
         const uint64_t one = 1;
         struct slot *s;
 
         assert_int_equal(slot_new(&s, p->b, eventfd(0, EFD_CLOEXEC)), 0);
-        pump_poll(p, 10, s, POLLIN);
-        pump_poll(p, 11, s, POLLIN);
-        pump_timer(p, 12, backend_now_ns(p->b) + 1000000);
-        backend_cancel(p->b, p->op[11]);
+        pump_poll(p, 30, s, POLLIN);
+        pump_poll(p, 31, s, POLLIN);
+        pump_timer(p, 32, backend_now_ns(p->b) + 1000000);
+        backend_cancel(p->b, p->op[31]);
         assert_int_equal(write(s->fd, &one, sizeof(one)), sizeof(one));
-        assert_true(pump_until(p, 5, PATIENCE_MS));
-        assert_int_equal(p->result[10], POLLIN);
-        assert_int_equal(p->result[11], -ECANCELED);
-        assert_int_equal(p->result[12], 0);
+        assert_true(pump_until(p, before + 3, PATIENCE_MS));
+        assert_int_equal(p->result[30], POLLIN);
+        assert_int_equal(p->result[31], -ECANCELED);
+        assert_int_equal(p->result[32], 0);
         slot_unref(s);
         backend_wake(p->b);
         assert_int_equal(pump_turn(p, -1), 0);
@@ -101,21 +104,67 @@ static void file_tasks_work(struct pump *p)
         slot_unref(s);
 }
 
+static void one_without_a_ring(int error, bool exclusive, enum backend_kind wanted)
+{
+        const bool by_name = wanted == BACKEND_URING;
+        struct pump *p = calloc(1, sizeof(*p));
+
+        assert_int_equal(backend_new(&p->b, exclusive, wanted), 0);
+        assert_int_equal(p->b->kind, wanted);
+        ring_operations_give(p, by_name ? -error : 1);
+        assert_int_equal(p->b->kind, by_name ? BACKEND_URING : BACKEND_EPOLL);
+        assert_int_equal(p->b->refused, wanted == BACKEND_EPOLL ? 0 : -error);
+        polls_and_timers_work(p);
+        file_tasks_work(p);
+        for (int i = 0; i < 2; i++) {
+                int fd = p->b->ops->poll_fd(p->b);
+
+                assert_true(by_name ? fd == -error : fd >= 0);
+        }
+        assert_int_equal(p->b->ops_lent, 0);
+        backend_free(p->b);
+        free(p);
+}
+
 static void without_a_ring(int error)
 {
-        for (int exclusive = 0; exclusive < 2; exclusive++) {
-                struct pump *p = calloc(1, sizeof(*p));
+        static const enum backend_kind wanted[] = { BACKEND_AUTO, BACKEND_URING, BACKEND_EPOLL };
 
-                assert_int_equal(backend_uring_new(&p->b, exclusive), 0);
-                ring_operations_say_why(p, error);
-                polls_and_timers_work(p);
-                file_tasks_work(p);
-                assert_int_equal(p->b->ops->poll_fd(p->b), -error);
-                assert_int_equal(p->b->ops->poll_fd(p->b), -error);
-                assert_int_equal(p->b->ops_lent, 0);
-                backend_free(p->b);
-                free(p);
+        for (int exclusive = 0; exclusive < 2; exclusive++)
+                for (size_t i = 0; i < COUNT(wanted); i++)
+                        one_without_a_ring(error, exclusive, wanted[i]);
+}
+
+/* Polls that were waiting before, and what was queued together with the operation that met the refusal. */
+static void what_waits_already_goes_on(int error)
+{
+        struct pump *p = calloc(1, sizeof(*p));
+        const uint64_t one = 1;
+        struct slot *s, *zero;
+        char byte[3];
+
+        assert_int_equal(backend_new(&p->b, false, BACKEND_AUTO), 0);
+        assert_int_equal(slot_new(&s, p->b, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), 0);
+        assert_int_equal(slot_new(&zero, p->b, open("/dev/zero", O_RDONLY | O_CLOEXEC)), 0);
+        pump_poll(p, 0, s, POLLIN);
+        assert_int_equal(pump_turn(p, 0), 0);
+        assert_int_equal(p->b->kind, BACKEND_AUTO);
+        for (unsigned i = 1; i < 4; i++) {
+                pump_op(p, i, OP_READ, zero, NULL);
+                p->op[i]->io.data = &byte[i - 1];
+                p->op[i]->io.bytes = 1;
+                p->op[i]->io.offset = -1;
+                backend_submit(p->b, p->op[i]);
         }
+        assert_true(pump_until(p, 3, PATIENCE_MS));
+        assert_int_equal(p->b->refused, -error);
+        assert_int_equal(write(s->fd, &one, sizeof(one)), sizeof(one));
+        assert_true(pump_until(p, 4, PATIENCE_MS));
+        assert_int_equal(p->result[0], POLLIN);
+        slot_unref(s);
+        slot_unref(zero);
+        backend_free(p->b);
+        free(p);
 }
 
 static void the_probe_says_so(int error)
@@ -128,27 +177,69 @@ static void the_probe_says_so(int error)
         assert_false(probe.ring.splice);
 }
 
+/* Made, and of no use. */
+static void as_a_filter_refuses_to_enter_it(void **state)
+{
+        (void)state;
+        assert_true(refuse(SYS_io_uring_enter, EPERM));
+        without_a_ring(EPERM);
+        what_waits_already_goes_on(EPERM);
+}
+
 static void as_a_container_refuses_it(void **state)
 {
         (void)state;
-        assert_true(refuse_ring(EPERM));
+        assert_true(refuse(SYS_io_uring_setup, EPERM));
         without_a_ring(EPERM);
+        what_waits_already_goes_on(EPERM);
         the_probe_says_so(EPERM);
 }
 
 static void as_an_old_kernel_lacks_it(void **state)
 {
         (void)state;
-        assert_true(refuse_ring(ENOSYS));
+        assert_true(refuse(SYS_io_uring_setup, ENOSYS));
         without_a_ring(ENOSYS);
+        what_waits_already_goes_on(ENOSYS);
         the_probe_says_so(ENOSYS);
+}
+
+/* What RLIMIT_MEMLOCK answers where rings count. */
+static void as_a_limit_refuses_it(void **state)
+{
+        (void)state;
+        assert_true(refuse(SYS_io_uring_setup, ENOMEM));
+        without_a_ring(ENOMEM);
+        the_probe_says_so(ENOMEM);
+}
+
+/* Filters that are older than epoll_pwait2() refuse it: waits become coarse, and no timer early. */
+static void as_a_filter_refuses_fine_waits(void **state)
+{
+        struct pump *p = calloc(1, sizeof(*p));
+
+        (void)state;
+        assert_true(refuse(SYS_epoll_pwait2, EPERM));
+        assert_int_equal(backend_new(&p->b, true, BACKEND_EPOLL), 0);
+        for (unsigned i = 0; i < 20; i++) {
+                uint64_t at = backend_now_ns(p->b) + 300000 * i;
+
+                pump_timer(p, i, at);
+                assert_true(pump_until(p, i + 1, PATIENCE_MS));
+                assert_true(backend_now_ns(p->b) >= at);
+        }
+        assert_true(p->b->counts.waits < 100); /* it waits, and does not spin */
+        polls_and_timers_work(p);
+        backend_free(p->b);
+        free(p);
 }
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(as_a_container_refuses_it),
-                cmocka_unit_test(as_an_old_kernel_lacks_it),
+                cmocka_unit_test(as_a_filter_refuses_to_enter_it), cmocka_unit_test(as_a_container_refuses_it),
+                cmocka_unit_test(as_an_old_kernel_lacks_it),       cmocka_unit_test(as_a_limit_refuses_it),
+                cmocka_unit_test(as_a_filter_refuses_fine_waits),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -274,9 +274,9 @@ static void a_queued_task_is_cancelled_and_a_running_one_not(void **state)
         (void)state;
         for (int i = 0; i < HELPER_THREADS; i++) {
                 waits[i] = open_fifo(names[i], O_RDONLY);
-                assert_int_equal(helper_submit(h, &waits[i]), 0);
+                assert_int_equal(helper_submit(h, &waits[i], HELPER_THREADS), 0);
         }
-        assert_int_equal(helper_submit(h, &queued), 0);
+        assert_int_equal(helper_submit(h, &queued, HELPER_THREADS), 0);
         assert_true(helper_cancel(h, &queued)); /* behind as many as there are threads, and all of them wait */
         for (int i = 0; i < HELPER_THREADS; i++) {
                 fds[i] = open(path_to(names[i]), O_RDWR | O_CLOEXEC);
@@ -310,12 +310,12 @@ static void tasks_that_wait_for_each_other_both_run(void **state)
                 struct helper *h = helper();
                 int both = -1;
 
-                assert_int_equal(helper_submit(h, &first), 0);
+                assert_int_equal(helper_submit(h, &first, HELPER_THREADS), 0);
                 assert_ptr_equal(reap(h, PATIENCE_MS), &first);
                 free(first.find.ret);
                 usleep(1000); /* its thread is idle by now, or nearly */
-                assert_int_equal(helper_submit(h, &rd), 0);
-                assert_int_equal(helper_submit(h, &wr), 0);
+                assert_int_equal(helper_submit(h, &rd, HELPER_THREADS), 0);
+                assert_int_equal(helper_submit(h, &wr, HELPER_THREADS), 0);
                 for (int n = 0; n < 2; n++) {
                         struct op *op = reap(h, both < 0 ? 2000 : PATIENCE_MS);
 
@@ -344,7 +344,7 @@ static void many_tasks_all_come_back_once(void **state)
         (void)state;
         for (int i = 0; i < MANY; i++) {
                 ops[i] = find_sh();
-                assert_int_equal(helper_submit(h, &ops[i]), 0);
+                assert_int_equal(helper_submit(h, &ops[i], HELPER_THREADS), 0);
         }
         for (int i = 0; i < MANY; i++) {
                 struct op *op = reap(h, PATIENCE_MS);

@@ -5,7 +5,7 @@
 
 #include "negotiate.h"
 
-enum { MASKS = 32, BITS = 5 };
+enum { MASKS = 64, BITS = 6, THREAD = SLUICE_IO_INHERIT | SLUICE_IO_MEM };
 
 /* What one bit of the output can do with one bit of the input. LEND is an fd that is good for a process only: what the
  * engine itself can do with that fd is said by FD or COPY beside it. Order: enum sluice_io. */
@@ -15,14 +15,32 @@ static const enum sluice_link_mode by_bit[BITS][BITS] = {
         /* INHERIT */ { SLUICE_LINK_SPLICE, SLUICE_LINK_DIRECT, SLUICE_LINK_PIPE, SLUICE_LINK_CROSS, SLUICE_LINK_CROSS },
         /* MEM */ { SLUICE_LINK_CROSS, SLUICE_LINK_NONE, SLUICE_LINK_CROSS, SLUICE_LINK_HANDOVER, SLUICE_LINK_CROSS },
         /* COPY */ { SLUICE_LINK_CROSS, SLUICE_LINK_NONE, SLUICE_LINK_CROSS, SLUICE_LINK_CROSS, SLUICE_LINK_CROSS },
+        /* BORROW: nothing, but beside a thread */
 };
 
+/* NONE is last: it is dearer than anything. */
 static const enum sluice_link_mode preference[] = {
-        SLUICE_LINK_DIRECT, SLUICE_LINK_PIPE, SLUICE_LINK_HANDOVER, SLUICE_LINK_SPLICE, SLUICE_LINK_CROSS,
+        SLUICE_LINK_DIRECT, SLUICE_LINK_HANDOVER, SLUICE_LINK_PIPE, SLUICE_LINK_SPLICE, SLUICE_LINK_CROSS, SLUICE_LINK_NONE,
 };
+
+static size_t price(enum sluice_link_mode mode)
+{
+        size_t i = 0;
+
+        while (preference[i] != mode)
+                i++;
+        return i;
+}
+
+static bool borrows(uint32_t thread, uint32_t other)
+{
+        return (thread & THREAD) == THREAD && other & SLUICE_IO_BORROW;
+}
 
 static bool offers(uint32_t out, uint32_t in, enum sluice_link_mode mode)
 {
+        if (mode == SLUICE_LINK_DIRECT && (borrows(out, in) || borrows(in, out)))
+                return true;
         for (unsigned o = 0; o < BITS; o++)
                 for (unsigned i = 0; i < BITS; i++)
                         if (out >> o & 1 && in >> i & 1 && by_bit[o][i] == mode)
@@ -55,6 +73,7 @@ static void the_drawing_holds(void **state)
                 FD = SLUICE_IO_FD,
                 PROCESS = SLUICE_IO_INHERIT,
                 TTY = SLUICE_IO_LEND | SLUICE_IO_COPY,
+                SOCKET = SLUICE_IO_FD | SLUICE_IO_BORROW,
                 MEM = SLUICE_IO_MEM,
                 COPY = SLUICE_IO_COPY
         };
@@ -75,6 +94,12 @@ static void the_drawing_holds(void **state)
                 { MEM, MEM, SLUICE_LINK_HANDOVER },       { TTY, PROCESS, SLUICE_LINK_DIRECT },
                 { PROCESS, TTY, SLUICE_LINK_DIRECT },     { TTY, FILE_IO, SLUICE_LINK_CROSS },
                 { TTY, TTY, SLUICE_LINK_CROSS },          { MEM, TTY, SLUICE_LINK_CROSS },
+                { THREAD, THREAD, SLUICE_LINK_HANDOVER }, { THREAD, MEM, SLUICE_LINK_HANDOVER },
+                { THREAD, PROCESS, SLUICE_LINK_PIPE },    { THREAD, FILE_IO, SLUICE_LINK_DIRECT },
+                { THREAD, SOCKET, SLUICE_LINK_DIRECT },   { THREAD, FD, SLUICE_LINK_SPLICE },
+                { THREAD, COPY, SLUICE_LINK_CROSS },      { THREAD, TTY, SLUICE_LINK_DIRECT },
+                { PROCESS, SOCKET, SLUICE_LINK_SPLICE },  { MEM, SOCKET, SLUICE_LINK_CROSS },
+                { SOCKET, SOCKET, SLUICE_LINK_SPLICE },   { SOCKET, FILE_IO, SLUICE_LINK_SPLICE },
         };
 
         (void)state;
@@ -101,12 +126,28 @@ static void a_mode_needs_what_it_is_made_of(void **state)
                         uint32_t any = a | b, all = a & b;
 
                         if (m == SLUICE_LINK_DIRECT)
-                                assert_true(any & SLUICE_IO_LEND && any & SLUICE_IO_INHERIT);
+                                assert_true(any & (SLUICE_IO_LEND | SLUICE_IO_BORROW) && any & SLUICE_IO_INHERIT);
                         if (m == SLUICE_LINK_PIPE)
                                 assert_true(all & SLUICE_IO_INHERIT);
                         if (m == SLUICE_LINK_HANDOVER)
                                 assert_true(all & SLUICE_IO_MEM);
                         assert_int_not_equal(m, SLUICE_LINK_TEE);
+                }
+}
+
+/* A thread is what it is used as, and that alone: who reads words of a link need not know of threads. */
+static void a_thread_is_memory_or_a_process(void **state)
+{
+        (void)state;
+        for (uint32_t io = 0; io < MASKS; io++)
+                for (int mode = SLUICE_LINK_NONE; mode <= SLUICE_LINK_TEE; mode++) {
+                        uint32_t use = negotiate_use(mode, io);
+
+                        if ((io & THREAD) != THREAD)
+                                assert_int_equal(use, io);
+                        else
+                                assert_int_equal(use & THREAD, mode == SLUICE_LINK_HANDOVER ? SLUICE_IO_MEM : SLUICE_IO_INHERIT);
+                        assert_int_equal(use & ~(uint32_t)THREAD, io & ~(uint32_t)THREAD);
                 }
 }
 
@@ -119,8 +160,7 @@ static void an_offer_more_is_never_worse(void **state)
                         for (unsigned bit = 0; bit < BITS; bit++) {
                                 enum sluice_link_mode less = negotiate(a, b), more = negotiate(a | 1u << bit, b);
 
-                                if (less != SLUICE_LINK_NONE)
-                                        assert_true(more != SLUICE_LINK_NONE && more <= less);
+                                assert_true(price(more) <= price(less));
                         }
 }
 
@@ -147,7 +187,7 @@ static void several_inputs_share_pages_or_one_buffer(void **state)
 /* Who has no way in common with one input has none with several. */
 static void what_cannot_be_joined_once_cannot_be_joined_often(void **state)
 {
-        const uint32_t lone = SLUICE_IO_LEND;
+        const uint32_t lone = SLUICE_IO_LEND | SLUICE_IO_BORROW;
 
         (void)state;
         for (uint32_t m = 1; m < MASKS; m++) {
@@ -233,6 +273,10 @@ static void refusals_have_names(void **state)
         assert_int_equal(error, -EISDIR);
         assert_non_null(negotiate_refusal(NULL, &directory, &error));
         assert_int_equal(error, -EISDIR);
+        assert_non_null(negotiate_refusal_of_sinks(&file, &file, &error));
+        assert_null(negotiate_refusal_of_sinks(&file, &other, &error));
+        assert_null(negotiate_refusal_of_sinks(&device, &device, &error));
+        assert_null(negotiate_refusal_of_sinks(&pipe, &pipe, &error)); /* as a shell has it: 2>&1 */
 }
 
 int main(void)
@@ -242,6 +286,7 @@ int main(void)
                 cmocka_unit_test(the_drawing_holds),
                 cmocka_unit_test(it_does_not_matter_which_side_is_which),
                 cmocka_unit_test(a_mode_needs_what_it_is_made_of),
+                cmocka_unit_test(a_thread_is_memory_or_a_process),
                 cmocka_unit_test(an_offer_more_is_never_worse),
                 cmocka_unit_test(nothing_joins_nothing),
                 cmocka_unit_test(several_inputs_share_pages_or_one_buffer),

@@ -240,7 +240,7 @@ static void a_real_pipe_is_as_large_as_it_says(void **state)
         struct pipe *p;
 
         (void)state;
-        assert_int_equal(backend_uring_new(&b, true), 0);
+        assert_int_equal(backend_new(&b, true, BACKEND_AUTO), 0);
         pipe_cache_init(&cache, b);
         assert_int_equal(pipe_get(&cache, &p), 0);
         assert_int_equal(fcntl(p->write->fd, F_GETPIPE_SZ), p->capacity_bytes);

@@ -260,6 +260,28 @@ static void a_table_that_is_not_whole_is_refused(void **state)
         assert_int_equal(copies, 0);
 }
 
+/* A configuration that is flat needs no hooks. */
+static void a_flat_configuration_is_copied(void **state)
+{
+        struct sluice_stage_ops flat = ops;
+        struct sluice_plan *p = PLAN(0, &source);
+        struct offer o = source;
+        void *copy;
+
+        (void)state;
+        flat.config_copy = NULL;
+        flat.config_free = NULL;
+        flat.config_size = sizeof(o);
+        assert_int_equal(plan_add_stage(p, &flat, NULL, NULL), -EINVAL);
+        assert_int_equal(plan_add_stage(p, &flat, &o, NULL), 1);
+        o.out = 0;
+        assert_int_equal(((struct offer *)p->stages[1].config)->out, source.out);
+        assert_int_equal(config_dup(&flat, &o, &copy), 0);
+        assert_ptr_not_equal(copy, &o);
+        config_drop(&flat, copy);
+        plan_unref(p);
+}
+
 static void a_failed_build_can_be_mended(void **state)
 {
         struct sluice_plan *p = PLAN(0, &source);
@@ -307,6 +329,7 @@ int main(void)
                 cmocka_unit_test_setup(a_copy_is_refused_where_it_is_forbidden, set_up),
                 cmocka_unit_test_setup(links_that_cannot_be_are_refused, set_up),
                 cmocka_unit_test_setup(a_table_that_is_not_whole_is_refused, set_up),
+                cmocka_unit_test_setup(a_flat_configuration_is_copied, set_up),
                 cmocka_unit_test_setup(a_failed_build_can_be_mended, set_up),
                 cmocka_unit_test_setup(the_pipeline_says_it_with_the_stages_name, set_up),
         };

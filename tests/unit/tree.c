@@ -192,6 +192,7 @@ static void the_cap_is_a_bound(void **state)
 struct parent_thread {
         const struct family *family;
         int go[2];
+        pid_t number; /* its own */
 };
 
 static void *be_parent(void *arg)
@@ -199,9 +200,20 @@ static void *be_parent(void *arg)
         struct parent_thread *t = arg;
         char c;
 
+        t->number = gettid();
         for (int i = 0; i < THREAD_CHILDREN; i++)
                 have_child(t->family, 1);
         return read(t->go[0], &c, 1) == 1 ? NULL : arg;
+}
+
+/* A thread that was joined may still have its children: only when it is no longer listed have they all moved to another. */
+static void wait_until_gone(pid_t thread)
+{
+        char path[64];
+
+        snprintf(path, sizeof(path), "/proc/self/task/%d", (int)thread);
+        while (access(path, F_OK) == 0)
+                continue;
 }
 
 static void children_of_every_thread_are_found(void **state)
@@ -222,6 +234,7 @@ static void children_of_every_thread_are_found(void **state)
         assert_int_equal(tree_children(0, found, CAP), 1 + THREAD_CHILDREN);
         assert_int_equal(write(t.go[1], "x", 1), 1);
         pthread_join(thread, NULL);
+        wait_until_gone(t.number);
         check_same(&f, found, tree_walk(0, found, CAP)); /* its children outlive the thread */
         close(t.go[0]);
         close(t.go[1]);

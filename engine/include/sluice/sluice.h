@@ -29,6 +29,8 @@ struct sluice_loop;
 struct sluice_pipeline;
 struct sluice_plan;
 struct sluice_cancel;
+struct sluice_pool;
+struct sluice_buffer;
 
 /* How a link moves its bytes, cheapest first. */
 enum sluice_link_mode {
@@ -45,8 +47,22 @@ enum sluice_link_mode {
 enum sluice_driver {
         SLUICE_DRIVER_AUTO,
         SLUICE_DRIVER_INLINE, /* non-blocking splice(2) on the loop's thread: least CPU per byte */
-        SLUICE_DRIVER_RING,   /* IORING_OP_SPLICE, on kernel workers: may wait for storage; two cores at work */
+        SLUICE_DRIVER_RING,   /* IORING_OP_SPLICE, on kernel workers (by epoll: on the loop's threads): may wait for storage;
+                               * two cores at work */
         SLUICE_DRIVER_COPY,   /* pooled buffers */
+};
+
+/* What `auto` saves, between two sockets. */
+enum sluice_prefer {
+        SLUICE_PREFER_PATH,      /* CPU of all who have a part in it: what comes in moves of 64 KiB is spliced */
+        SLUICE_PREFER_RELAY_CPU, /* CPU of this process: from 32 KiB on, where who reads pays more than is saved here */
+};
+
+/* Who moves bytes and waits for them. */
+enum sluice_backend {
+        SLUICE_BACKEND_AUTO,  /* io_uring; epoll where it is refused (seccomp, kernel.io_uring_disabled, RLIMIT_MEMLOCK) */
+        SLUICE_BACKEND_URING, /* io_uring, or -EPERM, -ENOSYS, -ENOMEM as what needed it */
+        SLUICE_BACKEND_EPOLL, /* epoll, and up to 16 threads of a loop for storage and for pipes that a process may lock */
 };
 
 enum sluice_flags {
@@ -130,11 +146,17 @@ struct sluice_options {
         const char *cgroup;     /* a cgroup v2 directory in which runs get their leaves; NULL: the host's own. Copied */
         sluice_event_fn *event; /* NULL: nobody listens */
         void *event_arg;
+        struct sluice_pool *pool; /* of sluice_pipeline_run()'s private loop; borrowed while a run lasts; NULL: its own */
+        int numa;                 /* ... and where it belongs: SLUICE_NUMA_... */
+        uint64_t buffers_bytes;   /* that its buffers may hold; 0: 1 GiB. Queues between functions are as deep as that allows, and a
+                                 * pipeline that needs more is refused by build() */
+        enum sluice_backend backend; /* of sluice_pipeline_run()'s private loop */
 };
 
 /* ---- pipelines ---- */
 
-/* An empty pipeline, yours to free. Errors: -ENOMEM, -EINVAL (unknown flag, driver or containment, negative time). */
+/* An empty pipeline, yours to free. Errors: -ENOMEM, -EINVAL (unknown flag, driver, containment, backend or node, negative
+ * time). */
 int sluice_pipeline_new(struct sluice_pipeline **ret, const struct sluice_options *opt);
 /* Not while it runs on a loop (then -EBUSY is not returned: it aborts the run first and waits). NULL is allowed. */
 void sluice_pipeline_free(struct sluice_pipeline *p);
@@ -148,6 +170,12 @@ int sluice_pipeline_add(struct sluice_pipeline *p, const struct sluice_stage_ops
  * Only a stage that is made for it (tee) can be `from` more than once.
  * Errors: -EBUSY (already built), -EINVAL (no such stage, from == to), -EEXIST (that input has a link already). */
 int sluice_pipeline_link(struct sluice_pipeline *p, int from, int to);
+
+/* Adds all that another pipeline consists of, as one stage: its index, as the target of a link, is the first stage of `inner` that
+ * has no input; as the source of a link, the last that has no output. `inner` stays as it is, and may be added again; its
+ * options do not count. The stages keep their names, and their order from that index on.
+ * Errors: -EBUSY (already built), -EINVAL (it is p itself, has no stages, or no free end), -ENOMEM, and config_copy()'s. */
+int sluice_pipeline_add_pipeline(struct sluice_pipeline *p, const struct sluice_pipeline *inner);
 
 /* Links every stage to the next in the order in which they were added. Without stages, or with one: nothing to link.
  * Errors: as sluice_pipeline_link(); then none is linked. */
@@ -167,7 +195,8 @@ enum sluice_ignore {
 int sluice_pipeline_ignore(struct sluice_pipeline *p, int stage, enum sluice_ignore what, int value);
 
 /* Describes, negotiates and freezes; nothing is opened. Errors: -EINVAL (a stage without a link where it needs one), -ENOTSUP (a stage cannot stand there, or a mode this release cannot move yet), -EOPNOTSUPP (FORBID_COPY),
- * -ELOOP (a circle), -ENOMEM. sluice_pipeline_error() says it in words. Called by start and run when it was not. */
+ * -ELOOP (a circle), -EDEADLK (stages that would wait for each other), -E2BIG (more buffers than buffers_bytes allows; the sum
+ * is shown), -ENOMEM. sluice_pipeline_error() says it in words. Called by start and run when it was not. */
 int sluice_pipeline_build(struct sluice_pipeline *p);
 
 /* Runs it to its end on a private loop, blocking. 0, or the negative errno of the failure that explains the others: for
@@ -201,6 +230,10 @@ const char *sluice_pipeline_stage_name(const struct sluice_pipeline *p, int stag
 int sluice_pipeline_link_ends(const struct sluice_pipeline *p, int link, int *ret_from, int *ret_to);
 /* The link's mode: the planned one after build, the one it used after (and while) it ran. -EINVAL: no such link. */
 int sluice_pipeline_link_mode(const struct sluice_pipeline *p, int link);
+/* What a stage runs copies of (par): *ret is that pipeline, built, to be looked at by the calls above and by
+ * sluice_pipeline_explain(), and freed; it cannot be started. Returns how many copies there are at most; 0, and *ret NULL, for
+ * a stage that runs none. -EINVAL: no such stage; -ENOMEM. */
+int sluice_pipeline_inside(const struct sluice_pipeline *p, int stage, struct sluice_pipeline **ret);
 const char *sluice_link_mode_name(enum sluice_link_mode mode);
 const char *sluice_driver_name(enum sluice_driver driver);
 /* Why, in words: "splice: file to socket, through a 1 MiB pipe (...)". After a run: what it did. Like snprintf():
@@ -240,10 +273,11 @@ struct sluice_stats {
         uint64_t ops_inline, ops_ring;   /* the same operations, by who did them */
         uint64_t ops_short, ops_retried; /* fewer bytes than asked for; asked again for no reason seen */
         uint64_t waits_upstream, waits_downstream;
-        uint64_t pipe_bytes; /* size of the link's pipe; 0: none */
-        int64_t length;      /* expected bytes; -1: unknown */
-        uint64_t position;   /* of a DIRECT file being read or written now; as `bytes` says */
-        unsigned abandoned;  /* operations that could not be waited for */
+        uint64_t pipe_bytes;     /* size of the link's pipe; 0: none */
+        int64_t length;          /* expected bytes; -1: unknown */
+        uint64_t position;       /* of a DIRECT file being read or written now; as `bytes` says */
+        unsigned abandoned;      /* operations that could not be waited for */
+        unsigned driver_changes; /* decisions of AUTO to go on the other way: `driver` is the last */
 };
 
 /* Numbers of one link, while it runs or after. `size` of *ret must be set. -EINVAL: no such link, or never started. */
@@ -312,18 +346,33 @@ struct sluice_usage {
         enum sluice_contain contain; /* what was in use: never AUTO; NONE too for a run without commands */
         int guard;                   /* commands were children of a guard */
         unsigned strays;             /* 1: when every command had ended, something of theirs lived on and was ended */
+        /* Of the pool that its loop takes buffers from, since it was made: see sluice_pool_stats(). */
+        uint64_t pool_total_bytes, pool_lent_peak_bytes, pool_frees_local, pool_frees_remote;
+        unsigned unbound;            /* pieces of memory, and threads, that could not be bound to the node they belong on */
+        enum sluice_backend backend; /* of its loop; AUTO: nothing was moved that needed one or the other */
+        int ring_error;              /* -errno with which the kernel refused io_uring; 0: it did not, or was not asked */
 };
 int sluice_pipeline_usage(const struct sluice_pipeline *p, struct sluice_usage *ret);
+const char *sluice_backend_name(enum sluice_backend backend); /* "auto", "uring", "epoll" */
 const char *sluice_contain_name(enum sluice_contain contain);
 
 /* ---- loops: many pipelines on one thread ---- */
 
 struct sluice_loop_options {
         size_t size;
-        int exclusive; /* the thread serves this loop alone: short blocking calls may be made inline */
+        int exclusive;            /* the thread serves this loop alone: short blocking calls may be made inline. One that has
+                                   * SIGPIPE and SIGXFSZ blocked at its first turn keeps them so: turns are cheaper */
+        struct sluice_pool *pool; /* its buffers are of 256 KiB at least; a reference is taken. NULL: a pool of its own */
+        int numa;                 /* SLUICE_NUMA_...: where its thread, its own pool and the kernel's workers belong. An explicit
+                                   * node binds the thread of the first turn, and what is started from it, to the node's CPUs
+                                   * until the loop is freed */
+        enum sluice_backend backend;
+        unsigned spread_nr, spread_index; /* it is number `index` of `nr` loops, each on a thread of its own, which is bound to a
+                                           * CPU: as far from each other as hwloc knows. nr 0: not bound. Not with an explicit
+                                           * node (-EINVAL) */
 };
 
-/* Errors: -ENOMEM, -EMFILE. */
+/* Errors: -ENOMEM, -EMFILE; -EINVAL (size, unknown backend, a pool of smaller buffers, no such part), and those of `numa` as sluice_pool_new() has them. */
 int sluice_loop_new(struct sluice_loop **ret, const struct sluice_loop_options *opt);
 /* Every pipeline on it must have ended. NULL is allowed. */
 void sluice_loop_free(struct sluice_loop *l);
@@ -366,6 +415,8 @@ int sluice_plan_new(struct sluice_plan **ret, struct sluice_pipeline *p);
  * Errors: -EINVAL (no such stage), -ENOMEM. */
 int sluice_plan_start(struct sluice_plan *pl, struct sluice_loop *l, const struct sluice_binding *b, size_t n, sluice_done_fn *done,
                       void *arg);
+/* The last one frees it; NULL is allowed. Of one thread at a time, as everything. */
+struct sluice_plan *sluice_plan_ref(struct sluice_plan *pl);
 void sluice_plan_free(struct sluice_plan *pl);
 
 /* ---- one range, fd to fd ---- */
@@ -380,9 +431,78 @@ struct sluice_transfer {
         struct sluice_cancel *cancel;
 };
 
-/* `done` gets the bytes moved, or a negative errno. Errors: -EINVAL, -ENOMEM. Loop's thread. */
+/* `done` gets the bytes moved, or a negative errno. Errors: -EINVAL, -ENOMEM. Loop's thread. What a worker of the ring moved
+ * the kernel may hold until the loop's next turn (seen on 6.18: a worker gives its last reference back by a task of the ring's
+ * thread): a host that closes a socket then, and turns the loop no more, keeps its peer waiting for the end. */
 typedef void sluice_transfer_fn(void *arg, int64_t result);
 int sluice_transfer(struct sluice_loop *l, const struct sluice_transfer *t, sluice_transfer_fn *done, void *arg);
+
+/* ---- memory: pools of reference-counted buffers ---- */
+
+/* Where memory comes from on a machine with several NUMA nodes, and where the threads of a loop belong. */
+enum {
+        SLUICE_NUMA_AUTO = 0, /* memory of the node whose CPU asks, then of the next nearest; threads stay where they are */
+        SLUICE_NUMA_OFF = -1, /* wherever the kernel puts it */
+};
+#define SLUICE_NUMA_NODE(n) ((n) + 1) /* memory of that node alone; a loop's thread is bound to its CPUs */
+
+struct sluice_pool_options {
+        size_t size;
+        uint64_t budget_bytes; /* that can be out at one time; 0: 1 GiB. Taken from the kernel as it is needed */
+        size_t buffer_bytes;   /* a power of two, 4 KiB to 2 MiB; 0: 256 KiB */
+        int numa;              /* SLUICE_NUMA_... */
+};
+
+/* A pool; one reference, the caller's. Errors: -ENOMEM; -EINVAL (a size that is not allowed, a budget of less than a buffer);
+ * for SLUICE_NUMA_NODE() -ENODEV (no such node), -EACCES (a cpuset keeps it from this process), -EADDRNOTAVAIL (it has no
+ * memory). */
+int sluice_pool_new(struct sluice_pool **ret, const struct sluice_pool_options *opt);
+/* Buffers that are still out keep its memory until they are put. Nobody may be waiting. Any thread; NULL is allowed. */
+void sluice_pool_unref(struct sluice_pool *p);
+
+/* A buffer, page-aligned, of the pool's size, with the bytes of whoever had it before. One reference, the caller's. Any
+ * thread. -ENOBUFS: all of the budget is out or promised, or somebody waits who came first. -ENOMEM. */
+int sluice_pool_get(struct sluice_pool *p, struct sluice_buffer **ret);
+
+/* For who waits until there is one: first come, first served, and no get overtakes. */
+struct sluice_pool_waiter {
+        size_t size;
+        /* w->buffer is yours (NULL: -ENOMEM). Once, on the thread that gave it back, which is inside the pool: it may call
+         * sluice_loop_post(), and must not call the pool. */
+        void (*granted)(struct sluice_pool_waiter *w);
+        void *arg;
+        struct sluice_buffer *buffer;
+        uintptr_t inside[8]; /* the pool's */
+};
+/* `w` must stay until it is granted or cancelled. 1: w->buffer is yours, and granted() is not called; 0: it waits.
+ * Errors: -EINVAL (size, no function), -ENOMEM. Any thread. */
+int sluice_pool_wait(struct sluice_pool *p, struct sluice_pool_waiter *w);
+/* 1: it waited, and is not called any more; 0: it was granted, the call has returned, w->buffer is yours. Any thread. */
+int sluice_pool_wait_cancel(struct sluice_pool *p, struct sluice_pool_waiter *w);
+
+/* Another reference: one buffer can go to several readers, on several threads. Returns b. Any thread that holds one. */
+struct sluice_buffer *sluice_buffer_ref(struct sluice_buffer *b);
+/* Gives up a reference; with the last the buffer goes back. Any thread; NULL is allowed. */
+void sluice_buffer_put(struct sluice_buffer *b);
+void *sluice_buffer_data(struct sluice_buffer *b);
+size_t sluice_buffer_bytes(const struct sluice_buffer *b);
+
+struct sluice_pool_stats {
+        size_t size;
+        uint64_t budget_bytes;
+        uint64_t total_bytes;                             /* taken from the kernel: free + lent + in_kernel, always */
+        uint64_t free_bytes, lent_bytes, in_kernel_bytes; /* in_kernel: an operation reads or writes it now */
+        uint64_t lent_peak_bytes;                         /* at most this was out at one time; with what lay in threads' caches */
+        uint64_t reserved_bytes;                          /* promised: to runs, to buffers that are out, to caches */
+        uint64_t huge_bytes, thp_bytes, plain_bytes;      /* of the total: 2 MiB pages reserved, asked for; ordinary pages */
+        uint64_t gets, cache_hits;                        /* in all; answered by the thread's own cache */
+        uint64_t frees_local, frees_remote;               /* given back on the node it is of; on another */
+        unsigned nodes;                                   /* that it takes memory from; 0: none was asked for yet */
+        unsigned unbound;                                 /* pieces of memory that could not be bound to their node */
+        unsigned waiters;
+};
+/* `size` of *ret must be set, else -EINVAL. Any thread; it waits for every other that is inside the pool. */
+int sluice_pool_stats(struct sluice_pool *p, struct sluice_pool_stats *ret);
 
 /* ---- the machine ---- */
 
