@@ -60,8 +60,8 @@ for driver in auto inline ring copy; do
         cat numbers more numbers | cmp -s - c || fail "concat by $driver differs"
 done
 if command -v socat >/dev/null; then
-        socat -U UNIX-LISTEN:socket OPEN:more &
-        until_true [ -S socket ]
+        socat -U "UNIX-LISTEN:$T/socket" OPEN:more &
+        until_true unix_listening "$T/socket"
         sorted 'merge(file:numbers, unix:socket) | -' both
         wait
 fi

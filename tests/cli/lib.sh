@@ -147,6 +147,12 @@ listening()
         grep -q "^ *[0-9]*: 0100007F:$(printf %04X "$1") 00000000:0000 0A" /proc/net/tcp
 }
 
+# Bound is not yet listening.
+unix_listening()
+{
+        grep -q "00010000 .* $1\$" /proc/net/unix
+}
+
 random_port()
 {
         PORT=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
@@ -181,7 +187,7 @@ start_unix_listener()
         shift 2
         timeout --foreground -s KILL 60 "$SLUICE" run "$@" "$pipeline" >"$ROOT/listener.out" 2>"$ROOT/listener.err" &
         LISTENER=$!
-        until_true grep -q "00010000 .* $path\$" /proc/net/unix || fail "no listener: $(cat "$ROOT/listener.err")"
+        until_true unix_listening "$path" || fail "no listener: $(cat "$ROOT/listener.err")"
 }
 
 # The listener has ended well.

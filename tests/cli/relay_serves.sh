@@ -22,6 +22,7 @@ relay()
         for ((try = 0; try < 20; try++)); do
                 random_port
                 listening "$PORT" && continue
+                rm -f "$ROOT"/relay.*
                 "$SLUICE" relay "${@:1:$#-1}" "127.0.0.1:$PORT" "${!#}" >"$ROOT/relay.out" 2>"$ROOT/relay.err" &
                 RELAY=$!
                 until_true eval 'listening "$PORT" || ended $RELAY'
@@ -95,15 +96,15 @@ wait "$PEER" 2>/dev/null
 
 # Between unix sockets; the file is this user's alone, and goes with it. A file that a killed relay left is no obstacle.
 for round in killed ended; do
-        "$SLUICE" run "unix-listen:$T/target | file:got" &
-        SINK=$!
+        start_unix_listener "$T/target" "unix-listen:$T/target | file:got"
+        # What an earlier one said must not be taken for this one's: the shell empties the file only once the child runs.
+        rm -f "$ROOT"/relay.*
         "$SLUICE" relay -v --threads=2 "unix:$T/door" "unix:$T/target" >"$ROOT/relay.out" 2>"$ROOT/relay.err" &
         RELAY=$!
-        until_true grep -q '2 threads' "$ROOT/relay.err" || fail "no door: $(cat "$ROOT/relay.err")"
-        until_true [ -S target ]
+        until_true grep -qs '2 threads' "$ROOT/relay.err" || fail "no door: $(cat "$ROOT/relay.err")"
         [ "$(stat -c %a door)" = 600 ] || fail "the door is $(stat -c %a door)"
         expect_status 0 "$SLUICE" run 'file:in | unix:door'
-        wait "$SINK" || fail 'the sink behind a unix socket failed'
+        end_listener
         expect_same in got
         if [ $round = killed ]; then
                 kill -KILL "$RELAY"
@@ -175,6 +176,7 @@ print(s.getsockname()[1], flush=True)
 os.execv(sys.argv[1], [sys.argv[1], 'relay', 'fd:9', sys.argv[2]])
 PY
 peer drain keep:got close
+rm -f "$ROOT"/relay.*
 python3 listen.py "$SLUICE" "$TARGET" >"$ROOT/relay.out" 2>"$ROOT/relay.err" &
 RELAY=$!
 until_true [ -s "$ROOT/relay.out" ]
