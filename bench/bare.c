@@ -227,6 +227,7 @@ static const struct {
         { "copy", "IN OUT", 2, 2, bare_copy },
         { "tee", "IN COUNT COMMAND...", 3, 32, bare_tee },
         { "tee-files", "IN OUT...", 2, 17, bare_tee_files },
+        { "tee-direct", "IN OUT...", 2, 17, bare_tee_direct },
         { "read", "RESULT", 1, 1, bare_read },
         { "memcpy", "BYTES", 1, 1, bare_memcpy },
         { "send", "sendfile|splice|copy FILE PORT", 3, 3, bare_send },

@@ -12,6 +12,7 @@ int bare_splice(int argc, char **argv);
 int bare_copy(int argc, char **argv);
 int bare_tee(int argc, char **argv);
 int bare_tee_files(int argc, char **argv);
+int bare_tee_direct(int argc, char **argv);
 int bare_read(int argc, char **argv);
 int bare_memcpy(int argc, char **argv);
 int bare_send(int argc, char **argv);

@@ -188,8 +188,7 @@ int bare_tee(int argc, char **argv)
         return r < 0 || failed ? -1 : 0;
 }
 
-/* tee-files IN OUT... */
-int bare_tee_files(int argc, char **argv)
+static int tee_files(int argc, char **argv, int flags)
 {
         struct branch branches[BRANCHES_MAX];
         size_t n = 0;
@@ -199,9 +198,23 @@ int bare_tee_files(int argc, char **argv)
 
                 if (file < 0 || make_pipe(fds) < 0)
                         return -1;
+                if (flags && fcntl(file, F_SETFL, flags) < 0)
+                        return complain("O_DIRECT");
                 branches[n] = (struct branch){ .pipe = fds[1], .from = fds[0], .file = file };
         }
         return tee_loop(argv[1], branches, n);
+}
+
+/* tee-files IN OUT... */
+int bare_tee_files(int argc, char **argv)
+{
+        return tee_files(argc, argv, 0);
+}
+
+/* tee-direct IN OUT...: past the page cache; IN is whole blocks. */
+int bare_tee_direct(int argc, char **argv)
+{
+        return tee_files(argc, argv, O_DIRECT);
 }
 
 /* ---- reading, memory ---- */

@@ -757,6 +757,17 @@ int sluice_ctx_nonblock(struct sluice_ctx *c, int fd)
         return b->ops->set_nonblock(b, fd, true);
 }
 
+int sluice_ctx_direct(struct sluice_ctx *c, int fd)
+{
+        struct slot *s = ctx_slot(c, fd);
+        struct backend *b = backend_of(c);
+        int r = s ? b->ops->set_direct(b, fd, true) : -EBADF;
+
+        if (r == 0)
+                s->direct = true;
+        return r;
+}
+
 ssize_t sluice_ctx_try_tee(struct sluice_ctx *c, int from, int to, size_t bytes)
 {
         struct slot *in = ctx_slot(c, from), *out = ctx_slot(c, to);

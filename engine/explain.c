@@ -72,6 +72,8 @@ static int afterwards(const struct run_link *l, char *buf, size_t cap)
                 n += snprintf(buf + n, cap - (size_t)n, ", changed %u times", link_driver_changes(&l->link));
         if (n >= 0 && (size_t)n < cap)
                 n += snprintf(buf + n, cap - (size_t)n, "; %" PRIu64 " bytes spliced, %" PRIu64 " copied", c->spliced, c->copied);
+        if (n >= 0 && (size_t)n < cap && c->uncached)
+                n += snprintf(buf + n, cap - (size_t)n, ", %" PRIu64 " of them past the page cache", c->uncached);
         return n;
 }
 

@@ -78,6 +78,7 @@ struct link_hooks {
 
 struct link_counts {
         uint64_t spliced, copied, taken, delivered;
+        uint64_t uncached; /* of delivered: past the page cache */
         uint64_t ops[OP_SEND + 1], ops_inline, ops_ring, ops_short, ops_retried;
         uint64_t waits_upstream, waits_downstream;
 };

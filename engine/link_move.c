@@ -188,6 +188,8 @@ static void took(struct link *l, uint32_t bytes)
 static void delivered(struct link *l, uint32_t bytes, bool spliced)
 {
         l->counts.delivered += bytes;
+        if (l->sink.slot->direct)
+                l->counts.uncached += bytes;
         if (spliced)
                 l->counts.spliced += bytes;
         else
@@ -195,6 +197,18 @@ static void delivered(struct link *l, uint32_t bytes, bool spliced)
         if (l->sink.offset >= 0)
                 l->sink.offset += bytes;
         l->vessel_full = false;
+}
+
+/* What does not fill whole blocks: the end of a stream, and what comes in odd pieces. Nothing of it has moved. */
+static bool leave_direct(struct link *l, int error)
+{
+        struct slot *sink = l->sink.slot;
+
+        if (error != -EINVAL || !sink->direct)
+                return false;
+        sink->direct = false;
+        l->counts.ops_retried++;
+        return l->loop->backend->ops->set_direct(l->loop->backend, sink->fd, false) == 0;
 }
 
 void link_sink_failed(struct link *l, int error, enum op_kind kind)
@@ -220,6 +234,8 @@ void link_straight_result(struct link *l, int r)
                         link_arm(l, true, LINK_SINK);
                 else
                         spurious(l, &l->fill);
+        } else if (leave_direct(l, r)) {
+                return; /* the next move goes through the page cache */
         } else if (unsupported(r)) {
                 want_copy(l, "splice between the two is refused");
         } else if (side_of_error(l, r) == LINK_SINK) {
@@ -282,6 +298,8 @@ void link_drain_result(struct link *l, enum op_kind kind, int r)
                 spurious(l, &l->drain);
                 if (l->drain.spurious > SPURIOUS_MAX)
                         link_fail(l, LINK_SINK, -EIO, operation_of(kind));
+        } else if (leave_direct(l, r)) {
+                return;
         } else if (kind == OP_SPLICE && unsupported(r)) {
                 want_copy(l, "the sink cannot be spliced to");
         } else {

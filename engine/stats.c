@@ -21,6 +21,7 @@ static void fill_driven(const struct run_link *l, struct sluice_stats *s)
         s->bytes_direct = s->bytes_piped = exact(0);
         s->bytes_spliced = exact(c->spliced);
         s->bytes_copied = exact(c->copied);
+        s->bytes_uncached = c->uncached;
         s->bytes_taken = c->taken;
         s->bytes_inside = link_inside(&l->link);
         s->ops_splice = c->ops[OP_SPLICE];

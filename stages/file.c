@@ -77,8 +77,9 @@ static int describe_source(struct sluice_ctx *ctx, const struct file_self *self,
         const struct file_config *c = sluice_ctx_config(ctx);
         const int ranged = c->opt.offset > 0 || flags_of(c) & SLUICE_FILE_RANGE || c->opt.until == SLUICE_UNTIL_SIZE_AT_OPEN;
 
-        if (flags_of(c) & (SLUICE_FILE_APPEND | SLUICE_FILE_ATOMIC | SLUICE_FILE_OBSERVE) || c->opt.sync != SLUICE_SYNC_NONE) {
-                sluice_ctx_note(ctx, "describe", "append, atomic, observe and sync are for sinks; here it is a source");
+        if (flags_of(c) & (SLUICE_FILE_APPEND | SLUICE_FILE_ATOMIC | SLUICE_FILE_OBSERVE | SLUICE_FILE_DIRECT) ||
+            c->opt.sync != SLUICE_SYNC_NONE) {
+                sluice_ctx_note(ctx, "describe", "append, atomic, direct, observe and sync are for sinks; here it is a source");
                 return -ENOTSUP;
         }
         ret->io = SLUICE_IO_FD | (ranged ? 0 : SLUICE_IO_LEND);
@@ -118,6 +119,10 @@ static int describe_sink(struct sluice_ctx *ctx, struct sluice_side *ret)
                 ret->offset = -1;
                 ret->note = "an O_APPEND file cannot be spliced to";
         }
+        if (flags_of(c) & SLUICE_FILE_DIRECT) {
+                ret->io &= ~(uint32_t)SLUICE_IO_LEND;
+                ret->note = "direct: a process that is handed it would have to write whole blocks";
+        }
         if (flags_of(c) & SLUICE_FILE_OBSERVE) {
                 ret->io &= ~(uint32_t)SLUICE_IO_LEND;
                 ret->note = ret->note ? ret->note : "observed: the engine writes it itself, to see its errors";
@@ -142,8 +147,21 @@ static mode_t mode_of(const struct file_config *c)
         return c->opt.mode ? c->opt.mode : 0666;
 }
 
+/* Of a FIFO the same flag means something else (pipe(2), packets). */
+static int go_direct(struct sluice_ctx *ctx, struct file_self *self)
+{
+        int r = self->size_at_open < 0 ? -ESPIPE : sluice_ctx_direct(ctx, self->fd);
+
+        if (r == -ESPIPE)
+                sluice_ctx_note(ctx, "open", "direct is for regular files, and this is none");
+        else if (r == -EINVAL)
+                sluice_ctx_note(ctx, "open", "its file system has no way past the page cache: leave 'direct' out");
+        return r;
+}
+
 static void opened(struct sluice_ctx *ctx, void *self_, int64_t fd)
 {
+        const struct file_config *c = sluice_ctx_config(ctx);
         struct file_self *self = self_;
         int r;
 
@@ -155,6 +173,8 @@ static void opened(struct sluice_ctx *ctx, void *self_, int64_t fd)
         r = sluice_ctx_size(ctx, self->fd, &self->size_at_open);
         if (r == -ESPIPE) /* a FIFO or a device: no size, no matter */
                 r = 0;
+        if (r == 0 && flags_of(c) & SLUICE_FILE_DIRECT)
+                r = go_direct(ctx, self);
         sluice_ctx_opened(ctx, r);
 }
 
@@ -453,13 +473,15 @@ static const struct sluice_stage_ops file_ops = {
 
 static int check_options(const struct sluice_file_options *o)
 {
-        const unsigned known =
-                SLUICE_FILE_APPEND | SLUICE_FILE_ATOMIC | SLUICE_FILE_OBSERVE | SLUICE_FILE_SNAPSHOT | SLUICE_FILE_RANGE;
+        const unsigned known = SLUICE_FILE_APPEND | SLUICE_FILE_ATOMIC | SLUICE_FILE_OBSERVE | SLUICE_FILE_SNAPSHOT |
+                               SLUICE_FILE_RANGE | SLUICE_FILE_DIRECT;
 
         if (o->size != sizeof(*o) || o->flags & ~known || o->offset < 0 || o->length < 0 || o->mode & ~(mode_t)07777)
                 return -EINVAL;
         /* Each of these would write somewhere else than the other says. */
         if (o->flags & SLUICE_FILE_APPEND && (o->flags & SLUICE_FILE_ATOMIC || o->offset))
+                return -EINVAL;
+        if (o->flags & SLUICE_FILE_APPEND && o->flags & SLUICE_FILE_DIRECT) /* where the end is, is seldom where a block begins */
                 return -EINVAL;
         return o->flags & SLUICE_FILE_ATOMIC && o->offset ? -EINVAL : 0;
 }
@@ -498,6 +520,7 @@ static const struct text_option file_options[] = {
         { "mode", TEXT_MODE, AT(mode), 0, NULL },
         { "observe", TEXT_FLAG, AT(flags), SLUICE_FILE_OBSERVE, NULL },
         { "snapshot", TEXT_FLAG, AT(flags), SLUICE_FILE_SNAPSHOT, NULL },
+        { "direct", TEXT_FLAG, AT(flags), SLUICE_FILE_DIRECT, NULL },
 };
 static const struct text_option append_options[] = {
         { "sync", TEXT_CHOICE, AT(sync), 0, sync_names },
@@ -542,7 +565,7 @@ static int add_append(struct sluice_pipeline *p, const char *argument, const str
 
 const struct text_type text_file = { { "file",
                                        "file:PATH[,offset=N][,length=N][,until=eof|size-at-open][,snapshot][,sync=none|data|full][,"
-                                       "atomic][,mode=OCTAL][,observe]",
+                                       "atomic][,mode=OCTAL][,observe][,direct]",
                                        "a file: read as a source, made or truncated as a sink" },
                                      add };
 const struct text_type text_append = {

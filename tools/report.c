@@ -201,6 +201,7 @@ static json_t *link_json(const struct sluice_pipeline *p, int i)
         json_object_set_new(j, "bytes_piped", number(s.bytes_piped));
         json_object_set_new(j, "bytes_spliced", number(s.bytes_spliced));
         json_object_set_new(j, "bytes_copied", number(s.bytes_copied));
+        json_object_set_new(j, "bytes_uncached", counter(s.bytes_uncached));
         json_object_set_new(j, "bytes_inside", counter(s.bytes_inside));
         json_object_set_new(j, "pipe_bytes", counter(s.pipe_bytes));
         json_object_set_new(j, "waits_upstream", counter(s.waits_upstream));

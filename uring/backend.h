@@ -84,6 +84,7 @@ struct backend_ops {
 
         int (*pipe)(struct backend *b, int ret[2], size_t bytes, size_t *ret_bytes);
         int (*set_nonblock)(struct backend *b, int fd, bool on);
+        int (*set_direct)(struct backend *b, int fd, bool on); /* O_DIRECT, of a regular file */
         int (*dup)(struct backend *b, int fd);
         void (*close)(struct backend *b, int fd);
         int (*open_null)(struct backend *b, bool write);

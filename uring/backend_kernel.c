@@ -383,6 +383,7 @@ static const struct backend_ops kernel_ops = {
         .inspect = sys_inspect,
         .pipe = sys_pipe,
         .set_nonblock = sys_set_nonblock,
+        .set_direct = sys_set_direct,
         .dup = sys_dup,
         .close = sys_close,
         .open_null = sys_open_null,

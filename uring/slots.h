@@ -23,6 +23,7 @@ struct slot {
         uint32_t refs; /* owner + operations in flight; one thread's, so not atomic */
         uint32_t generation;
         bool foreign;            /* a pipe whose other end a process holds: even close() may wait for its lock */
+        bool direct;             /* a file of ours that is written past the page cache, whole blocks only */
         enum slot_nature nature; /* seen by slot_nature() */
 
         /* ready.h's own */

@@ -241,14 +241,26 @@ int sys_pipe(struct backend *b, int ret[2], size_t bytes, size_t *ret_bytes)
         return 0;
 }
 
-int sys_set_nonblock(struct backend *b, int fd, bool on)
+static int set_flag(int fd, int flag, bool on)
 {
         int flags = fcntl(fd, F_GETFL);
 
-        (void)b;
         if (flags < 0)
                 return -errno;
-        return fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0 ? -errno : 0;
+        return fcntl(fd, F_SETFL, on ? flags | flag : flags & ~flag) < 0 ? -errno : 0;
+}
+
+int sys_set_nonblock(struct backend *b, int fd, bool on)
+{
+        (void)b;
+        return set_flag(fd, O_NONBLOCK, on);
+}
+
+/* Not asked of open(2): a file system that refuses O_DIRECT does so when the file has been made already. */
+int sys_set_direct(struct backend *b, int fd, bool on)
+{
+        (void)b;
+        return set_flag(fd, O_DIRECT, on);
 }
 
 /* Never below 3: an engine fd with the number of a standard stream would be taken for one. */

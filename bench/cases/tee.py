@@ -48,4 +48,22 @@ def to_files(n):
     )
 
 
-CASES = [to_commands(n) for n in (2, 4, 8)] + [to_files(n) for n in (2, 4, 8)]
+def past_the_cache(n):
+    every = range(n)
+    files = [f'@disk@/file{i}' for i in every]
+    return Case(
+        name=f'tee_{n}_direct', title=f'a file in page cache to {n} files on disk, past the page cache', group='tee', input='random', place='disk',
+        bytes=512 * MIB, quick_bytes=64 * MIB, x=('outputs: files on disk', n), same=tuple(files), drivers=True,
+        text='tee(1) has no such way: its pages are copied, and written to the disk later, in nobody\'s name.',
+        subjects=[
+            Subject('sluice', Part(('@sluice@', 'run', '@driver@', 'file:@in@ | tee(' + ', '.join(f'file:{f},direct' for f in files) + ')')),
+                    label="sluice run '... | tee(file:A,direct, ...)'"),
+            Subject('tee', Part(f"exec tee {' '.join(files[:-1])} < @in@ > {files[-1]}"), source='tee(1)'),
+            Subject('bare', Part(('@bare@', 'tee-direct', '@in@', *files)), label='bare tee(2) loop, O_DIRECT',
+                    source='tee(2), splice(2), open(2): O_DIRECT, pipes of 1 MiB'),
+        ],
+        goals=[Goal('cpu_s_per_gib', to=('tee',), at_most=0.2), Goal('cpu_s_per_gib', to=('bare',), at_most=1.1)],
+    )
+
+
+CASES = [to_commands(n) for n in (2, 4, 8)] + [to_files(n) for n in (2, 4, 8)] + [past_the_cache(n) for n in (2, 4)]

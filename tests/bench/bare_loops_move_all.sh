@@ -15,6 +15,14 @@ expect_status 0 "$bare" tee-files in a b c
 for file in a b c; do
         expect_same in $file
 done
+# Memory has O_DIRECT since 6.6 only.
+head -c 4194304 in >blocks
+if "$bare" tee-direct blocks a b 2>"$ERR"; then
+        expect_same blocks a
+        expect_same blocks b
+else
+        expect_stderr 1 O_DIRECT
+fi
 # Each branch in pieces of another size, so that tee(2) gives some of them less.
 cat >reader <<'SH'
 case $1 in 0) exec dd of="$1.out" bs=777 status=none ;; 1) sleep 0.05; exec cat >"$1.out" ;; *) exec dd of="$1.out" bs=100000 status=none ;; esac

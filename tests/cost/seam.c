@@ -226,6 +226,7 @@ GOES_THROUGH(ssize_t, try_write, (struct backend * b, struct slot *s, const void
 GOES_THROUGH(int, ready, (struct backend * b, struct slot *s, unsigned events), b, s, events)
 GOES_THROUGH(int, inspect, (struct backend * b, int fd, struct fd_info *ret), b, fd, ret)
 GOES_THROUGH(int, set_nonblock, (struct backend * b, int fd, bool on), b, fd, on)
+GOES_THROUGH(int, set_direct, (struct backend * b, int fd, bool on), b, fd, on)
 GOES_THROUGH(int, dup, (struct backend * b, int fd), b, fd)
 GOES_THROUGH(int, open_null, (struct backend * b, bool write), b, write)
 GOES_THROUGH(int, option, (struct backend * b, int fd, int level, int name, int value), b, fd, level, name, value)
@@ -258,6 +259,7 @@ void seam_install(struct backend *b, struct sim *k, seam_peers_fn *peers, void *
         ops.inspect = through_inspect;
         ops.pipe = make_pipe;
         ops.set_nonblock = through_set_nonblock;
+        ops.set_direct = through_set_direct;
         ops.dup = through_dup;
         ops.close = close_fd;
         ops.open_null = through_open_null;

@@ -195,6 +195,13 @@ static int set_nonblock(struct backend *b, int fd, bool on)
         return 0;
 }
 
+static int set_direct(struct backend *b, int fd, bool on)
+{
+        open_desc(sim_of(b), fd)->direct = on;
+        sim_changed(sim_of(b));
+        return 0;
+}
+
 /* Numbers below ours are the host's: a token that the world can fire, or its standard streams. */
 static int dup_host(struct sim *k, int fd)
 {
@@ -498,6 +505,7 @@ static const struct backend_ops ops = {
         .inspect = inspect,
         .pipe = make_pipe,
         .set_nonblock = set_nonblock,
+        .set_direct = set_direct,
         .dup = dup_fd,
         .close = close_fd,
         .open_null = open_null,

@@ -4,6 +4,7 @@
  *      sim_conformance --mutations     each broken rule of the model must make a difference somewhere
  *      sim_conformance --list, NAME    their names; one of them, with what it says in the real kernel */
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -37,6 +38,17 @@ static void remove_small_disk(void)
         rmdir(small_disk);
 }
 
+static bool has_blocks(void)
+{
+        static const char odd[100];
+        int fd = open(".", O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
+        bool refused = fd >= 0 && pwrite(fd, odd, sizeof(odd), 0) < 0;
+
+        if (fd >= 0)
+                close(fd);
+        return refused;
+}
+
 static void experiment(const struct scenario *s, enum sim_mutation m, bool simulated, struct lab *l)
 {
         lab_open(l, m, simulated, has_small_disk ? small_disk : NULL);
@@ -51,6 +63,11 @@ static bool differs(const struct scenario *s, enum sim_mutation m, bool tell)
         if (s->needs_small_disk && !has_small_disk) {
                 if (tell)
                         printf("skipped: %s: no small disk can be mounted\n", s->name);
+                return false;
+        }
+        if (s->needs_blocks && !has_blocks()) {
+                if (tell)
+                        printf("skipped: %s: files here have no blocks\n", s->name);
                 return false;
         }
         experiment(s, SIM_RIGHT, false, &real);

@@ -100,6 +100,11 @@ void lab_blocks(struct lab *l, struct slot *s, bool blocks)
         check(l->b->ops->set_nonblock(l->b, s->fd, !blocks), "set_nonblock");
 }
 
+void lab_direct(struct lab *l, struct slot *s, bool on)
+{
+        check(l->b->ops->set_direct(l->b, s->fd, on), "set_direct");
+}
+
 static struct lab_ends two(struct lab *l, const int fds[2])
 {
         struct lab_ends e = { keep(l, fds[0]), keep(l, fds[1]) };
@@ -207,6 +212,7 @@ static struct lab_ends simulated_file(struct lab *l, int64_t bytes, enum lab_fil
 
         fill(l, fds[0], bytes);
         d[1]->append = kind == LAB_APPENDS;
+        d[1]->direct = kind == LAB_DIRECT;
         if (kind == LAB_ON_SMALL_DISK)
                 l->sim->config.disk_bytes = 64 << 10;
         return two(l, fds);
@@ -226,10 +232,14 @@ struct lab_ends lab_file(struct lab *l, int64_t bytes, enum lab_file kind)
 
         if (l->sim)
                 return simulated_file(l, bytes, kind);
-        fds[0] = temporary(kind == LAB_ON_SMALL_DISK ? l->small_disk : NULL);
+        fds[0] = temporary(kind == LAB_ON_SMALL_DISK ? l->small_disk : kind == LAB_DIRECT ? "." : NULL);
         fill(l, fds[0], bytes);
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[0]);
-        fds[1] = check(open(path, O_RDWR | O_CLOEXEC | (kind == LAB_APPENDS ? O_APPEND : 0)), "open again");
+        fds[1] = check(open(path, O_RDWR | O_CLOEXEC |
+                                          (kind == LAB_APPENDS  ? O_APPEND
+                                           : kind == LAB_DIRECT ? O_DIRECT
+                                                                : 0)),
+                       "open again");
         return two(l, fds);
 }
 

@@ -39,6 +39,7 @@ struct scenario {
         const char *name;
         scenario_fn *run;
         bool needs_small_disk;
+        bool needs_blocks; /* a working directory whose files, opened with O_DIRECT, take whole blocks only */
 };
 extern const struct scenario scenarios[];
 extern const unsigned scenarios_nr;
@@ -58,11 +59,12 @@ struct lab_ends lab_tcp(struct lab *l); /* over loopback */
 void lab_settle_bytes(struct lab *l, struct slot *s);
 void lab_settle_hup(struct lab *l, struct slot *s);
 /* Both read and write one file of `bytes`, each at a position of its own; bytes of stream 1. */
-enum lab_file { LAB_FILE, LAB_APPENDS, LAB_ON_SMALL_DISK };
+enum lab_file { LAB_FILE, LAB_APPENDS, LAB_ON_SMALL_DISK, LAB_DIRECT };
 struct lab_ends lab_file(struct lab *l, int64_t bytes, enum lab_file kind);
 struct slot *lab_null(struct lab *l);
 void lab_shut(struct lab *l, struct slot *s);
 void lab_blocks(struct lab *l, struct slot *s, bool blocks);
+void lab_direct(struct lab *l, struct slot *file, bool on);
 int lab_resize(struct lab *l, struct slot *pipe, unsigned slots);
 void lab_truncate(struct lab *l, struct slot *file, int64_t length);
 

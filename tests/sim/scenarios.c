@@ -547,6 +547,23 @@ static void an_append_file_cannot_be_spliced_to(struct lab *l)
         lab_read(l, f.rd, MANY);
 }
 
+static void a_direct_file_takes_whole_blocks(struct lab *l)
+{
+        struct lab_ends f = lab_file(l, 0, LAB_DIRECT), p = lab_pipe(l, LAB_SLOTS);
+
+        lab_write(l, p.wr, 2 * LAB_PAGE);
+        lab_splice(l, p.rd, f.wr, MANY);
+        lab_write(l, p.wr, LAB_PAGE + 100);
+        lab_splice(l, p.rd, f.wr, MANY); /* all of it is refused, not the odd part alone */
+        lab_splice(l, p.rd, f.wr, LAB_PAGE);
+        lab_splice(l, p.rd, f.wr, MANY);
+        lab_direct(l, f.wr, false);
+        lab_splice(l, p.rd, f.wr, MANY);
+        lab_write(l, p.wr, LAB_PAGE);
+        lab_direct(l, f.wr, true);
+        lab_splice(l, p.rd, f.wr, MANY); /* whole, but at no block's beginning */
+}
+
 static void splice_moves_the_files_position(struct lab *l)
 {
         struct lab_ends f = lab_file(l, 1000, LAB_FILE), p = lab_pipe(l, LAB_SLOTS);
@@ -824,7 +841,7 @@ static void send_and_recv_of_a_dead_socket(struct lab *l)
 
 #define SCENARIO(name)                                                                                                             \
         {                                                                                                                          \
-#name, name, false                                                                                                 \
+#name, .run = name                                                                                                 \
         }
 const struct scenario scenarios[] = {
         SCENARIO(small_writes_share_a_slot),
@@ -874,7 +891,8 @@ const struct scenario scenarios[] = {
         SCENARIO(an_append_file_cannot_be_spliced_to),
         SCENARIO(splice_moves_the_files_position),
         SCENARIO(splice_into_a_file_at_a_place),
-        { "a_full_disk_takes_what_it_can", a_full_disk_takes_what_it_can, true },
+        { "a_full_disk_takes_what_it_can", a_full_disk_takes_what_it_can, .needs_small_disk = true },
+        { "a_direct_file_takes_whole_blocks", a_direct_file_takes_whole_blocks, .needs_blocks = true },
         SCENARIO(a_ring_splice_of_an_empty_pipe),
         SCENARIO(a_ring_splice_into_nothing),
         SCENARIO(a_poll_waits_and_completes_once),

@@ -155,11 +155,21 @@ bool sim_waits_in_socket(const struct sim_move *m)
 
 /* ---- splice ---- */
 
-static bool misaligned(const struct sim_desc *d, const struct sim_pipe *from, size_t bytes)
+/* For O_DIRECT: all that would be written at once must be whole pages for a whole page's place. */
+static bool misaligned(const struct sim_desc *d, int64_t at, const struct sim_pipe *from, size_t bytes)
 {
         uint32_t page = d->sim->config.page_bytes;
 
-        return bytes % page || !from->nr || from->slots[from->head].at % page || from->slots[from->head].bytes % page;
+        if (at % page)
+                return true;
+        for (uint32_t i = 0; i < from->nr && bytes; i++) {
+                const struct sim_slot *s = &from->slots[(from->head + i) % from->ring];
+
+                if (s->at % page || s->bytes % page || bytes < s->bytes)
+                        return true;
+                bytes -= s->bytes;
+        }
+        return false;
 }
 
 static ssize_t pipe_to_null(struct sim_pipe *from, size_t bytes)
@@ -190,7 +200,7 @@ static ssize_t from_pipe(const struct sim_move *m)
         case SIM_FILE:
                 if (m->out->append && !sim_is(m->in->sim, SIM_BAD_APPEND_SPLICES))
                         return -EINVAL;
-                if (m->out->direct && misaligned(m->out, m->in->pipe, m->bytes))
+                if (m->out->direct && misaligned(m->out, *at, m->in->pipe, m->bytes))
                         return -EINVAL;
                 n = sim_file_from_pipe(m->out->inode, *at, m->in->pipe, m->bytes);
                 *at += n > 0 ? n : 0;
@@ -300,7 +310,6 @@ ssize_t sim_do_write(struct sim *k, struct sim_desc *d, int64_t at, const void *
 {
         ssize_t n;
 
-        (void)k;
         if (!d->writes)
                 return -EBADF;
         switch (d->kind) {
@@ -311,6 +320,8 @@ ssize_t sim_do_write(struct sim *k, struct sim_desc *d, int64_t at, const void *
         case SIM_FILE:
                 if (d->append)
                         at = d->inode->size;
+                if (d->direct && ((at < 0 ? d->position : at) % k->config.page_bytes || bytes % k->config.page_bytes))
+                        return -EINVAL;
                 n = sim_file_write(d->inode, at < 0 ? d->position : at, data, bytes);
                 if (n > 0 && (at < 0 || d->append))
                         d->position = (d->append ? at : d->position) + n;

@@ -48,7 +48,7 @@ struct chain {
 
 struct sink_file {
         char name[32];
-        bool append, atomic;
+        bool append, atomic, direct;
         mode_t mode; /* of the file that was there; 0: there was none */
         int64_t offset;
 };
@@ -561,8 +561,9 @@ static int file_sink(struct world *w, struct sink *s)
         f->atomic = !f->append && pick(w, 4) == 0;
         if (!f->append && !f->atomic && pick(w, 4) == 0)
                 f->offset = (int64_t)(1 + pick(w, 2 * OLD_BYTES));
+        f->direct = !f->append && pick(w, 4) == 0;
         o.flags = (f->append ? SLUICE_FILE_APPEND : 0) | (f->atomic ? SLUICE_FILE_ATOMIC : 0) |
-                  (pick(w, 3) ? 0 : SLUICE_FILE_OBSERVE);
+                  (pick(w, 3) ? 0 : SLUICE_FILE_OBSERVE) | (f->direct ? SLUICE_FILE_DIRECT : 0);
         o.offset = f->offset;
         o.sync = pick(w, 3) ? SLUICE_SYNC_NONE : SLUICE_SYNC_FULL;
         return must(w, sluice_add_file(w->p, f->name, &o));

@@ -67,6 +67,7 @@ static inline void fake_init(struct fake *f, bool exclusive)
                 .close = fake_close,
                 .pipe = fake_pipe,
                 .set_nonblock = fake_set_nonblock,
+                .set_direct = fake_set_nonblock,
                 .now_ns = fake_now,
         };
 

@@ -278,6 +278,7 @@ struct sluice_stats {
         uint64_t position;       /* of a DIRECT file being read or written now; as `bytes` says */
         unsigned abandoned;      /* operations that could not be waited for */
         unsigned driver_changes; /* decisions of AUTO to go on the other way: `driver` is the last */
+        uint64_t bytes_uncached; /* ... of `bytes`, past the page cache (SLUICE_FILE_DIRECT) */
 };
 
 /* Numbers of one link, while it runs or after. `size` of *ret must be set. -EINVAL: no such link, or never started. */

@@ -392,6 +392,9 @@ unsigned sluice_ctx_outputs(const struct sluice_ctx *);
 /* A pipe as large as the limits allow: ret[0] to read, ret[1] to write. Both ends block: see sluice_ctx_nonblock(). */
 int sluice_ctx_pipe(struct sluice_ctx *, int ret[2]);
 int sluice_ctx_nonblock(struct sluice_ctx *, int fd);
+/* A regular file of this stage's own is written past the page cache from now on, and through it again from the first move that
+ * the kernel refuses for not being whole blocks (open(2), O_DIRECT). -EINVAL: its file system has no such way. */
+int sluice_ctx_direct(struct sluice_ctx *, int fd);
 /* splice(2) by the ring, whose workers may wait for storage: at most `bytes`, one of the two a pipe, at an offset of the other
  * (-1 for pipes). -> bytes; 0: the end; -EAGAIN: the pipe is empty or full, which it does not wait for. */
 int sluice_ctx_splice(struct sluice_ctx *, int from, int64_t offset_from, int to, int64_t offset_to, size_t bytes,
