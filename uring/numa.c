@@ -205,12 +205,13 @@ bool numa_several(void)
 static struct numa machine;
 static pthread_once_t machine_once = PTHREAD_ONCE_INIT;
 
+/* Into what is still all zeroes, and whose pages are not there yet: every start of a process with commands comes through here. */
 static void one_node(const char *why)
 {
-        memset(&machine, 0, sizeof(machine));
         machine.nr = 1;
         machine.nodes[0].memory = true;
-        machine.unknown = why;
+        if (why)
+                machine.unknown = why;
 }
 
 static void machine_ask(void)
@@ -222,8 +223,10 @@ static void machine_ask(void)
                 return;
         }
         r = numa_load(&machine);
-        if (r < 0)
+        if (r < 0) {
+                memset(&machine, 0, sizeof(machine));
                 one_node(r == -ENOSYS ? "hwloc is not installed" : "hwloc cannot read it");
+        }
 }
 
 const struct numa *numa_machine(void)
