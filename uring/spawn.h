@@ -104,15 +104,16 @@ int spawn_fork(struct spawn *s, spawn_fork_fn *fn, void *arg);
 
 /* ---- the common core, without libc ---- */
 
-/* A child shares our memory until it execs, and runs beside us: here. Behind it lie pointers for the argv of a shell, to
- * which a script without "#!" is given, as execvp() does. */
+/* A child shares our memory until it execs, and runs beside us: here. The stack grows down, away from the rest: what is used
+ * of all this is mostly one page. Behind it lie pointers for the argv of a shell, to which a script without "#!" is given, as
+ * execvp() does. */
 enum { SPAWN_STACK_BYTES = 16 << 10 };
 struct spawn_room {
+        _Alignas(64) char stack[SPAWN_STACK_BYTES];
         volatile int busy;  /* the kernel clears it, and wakes who waits, when the child has exec'd or ended */
         volatile int error; /* the child's: errno of the step in spec->failed */
         struct spawn *spec;
         int parent;
-        _Alignas(64) char stack[SPAWN_STACK_BYTES];
         const char *shell_argv[];
 };
 static inline size_t spawn_room_bytes(size_t argc)
