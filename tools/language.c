@@ -276,7 +276,8 @@ int language_build(struct sluice_pipeline *pipeline, const char *text, const str
         int r;
 
         *ret = (struct language_result){ 0 };
-        if (text[strspn(text, " \t\n")] == '\0')
+        skip_space(&p);
+        if (text[p.at] == '\0')
                 return copy_standard(&p);
         r = read_chain(&p, CHAIN_FIRST | CHAIN_OPEN_IN | CHAIN_OPEN_OUT);
         if (r == 0 && ret->stages_nr == 1 && !p.any_command)

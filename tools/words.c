@@ -1,6 +1,5 @@
 /* tools/words.c: words of the pipeline language, quoted as in POSIX sh, without expansion or substitution. Called by language.c
  * and graphs.c. */
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,6 +7,12 @@
 #include <string.h>
 
 #include "parser.h"
+
+/* As isspace() has it in the C locale, and without the page of libc that its table is on. */
+static bool is_space(char c)
+{
+        return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
 int fail_at(struct parser *p, size_t column, size_t width, const char *format, ...)
 {
@@ -130,7 +135,7 @@ bool ends_branch(const struct parser *p)
 {
         const char *at = p->text + p->at;
 
-        return p->depth > 0 && (*at == ')' || (*at == ',' && (isspace((unsigned char)at[1]) || !at[1])));
+        return p->depth > 0 && (*at == ')' || (*at == ',' && (is_space(at[1]) || !at[1])));
 }
 
 int read_word(struct parser *p, struct word *w)
@@ -142,7 +147,7 @@ int read_word(struct parser *p, struct word *w)
         while (r == 0) {
                 char c = p->text[p->at];
 
-                if (!c || isspace((unsigned char)c) || c == '|' || ends_branch(p))
+                if (!c || is_space(c) || c == '|' || ends_branch(p))
                         break;
                 if (c == '\'')
                         r = read_single_quoted(p, w);
@@ -167,7 +172,7 @@ int read_word(struct parser *p, struct word *w)
 
 void skip_space(struct parser *p)
 {
-        while (isspace((unsigned char)p->text[p->at]))
+        while (is_space(p->text[p->at]))
                 p->at++;
 }
 
