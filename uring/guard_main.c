@@ -39,6 +39,9 @@ enum {
         STRANGERS_MAX = 4096,
         STRANGERS_EVERY = 64,
         KILL_WALKS = 8,
+        NEAR_MAX = 64,
+        SPARES_MAX = 4,
+        SPARE_BYTES_MAX = 256 << 10,
         RETRY_MS = 2
 };
 
@@ -52,9 +55,11 @@ struct child {
         struct guard_event event;
 };
 
-/* One mapping: this, the request's bytes, pointers into them, and the room that the child runs in. */
+/* One mapping: this, the request's bytes, pointers into them, and the room that the child runs in. A few are kept for the next
+ * command: a guard that starts a few and ends need not unmap at all. */
 struct spawning {
         unsigned long map_bytes;
+        struct spawning *next; /* of those that are kept */
         struct spawn spec;
         struct spawn_fd extra[SPAWN_EXTRA_MAX];
         struct spawn_room *room;
@@ -68,12 +73,13 @@ struct leaf {
 };
 
 /* One guard to a process: its state is the program's. Zero pages cost nothing until they are touched. */
-static struct child children[GUARD_CHILDREN_MAX];
 static struct leaf leaves[GUARD_LEAVES_MAX];
 static pid_t walked[WALK_MAX], strangers[STRANGERS_MAX];
-static uint32_t children_nr, held_nr, leaves_nr, signals_seen;
+static struct child children[GUARD_CHILDREN_MAX]; /* gcc lays it beside what follows: the first ones share a page with that */
+static struct spawning *spares;
+static uint32_t children_nr, held_nr, leaves_nr, spares_nr, signals_seen;
 static int signal_fd;
-static bool killing, tell, is_init, host_gone;
+static bool killing, tell, is_init, host_gone, seen_empty;
 
 /* gcc makes calls to these from plain C. */
 void *memcpy(void *to, const void *from, unsigned long bytes)
@@ -160,9 +166,11 @@ static bool any_running(void)
         return false;
 }
 
-/* Whether nothing is below us but group leaders that are held: no child, living or dead. */
+/* Whether nothing is below us but group leaders that are held: no child, living or dead. As a rule there is one of them, and
+ * the pages of `walked` are left alone. */
 static bool is_empty(void)
 {
+        pid_t near[NEAR_MAX], *found = held_nr < NEAR_MAX ? near : walked;
         siginfo_t info;
         size_t nr;
 
@@ -170,9 +178,9 @@ static bool is_empty(void)
                 return false;
         if (held_nr == 0)
                 return raw5(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, NULL) == -ECHILD;
-        nr = tree_children(0, walked, WALK_MAX);
+        nr = tree_children(0, found, found == near ? NEAR_MAX : WALK_MAX);
         for (size_t i = 0; i < nr; i++) {
-                const struct child *c = known(walked[i]);
+                const struct child *c = known(found[i]);
 
                 if (!c || !c->held)
                         return false;
@@ -188,6 +196,7 @@ static void ended(uint32_t i, const siginfo_t *info, const struct rusage *used)
         held_nr += c->held;
         c->unsent = true;
         c->event = (struct guard_event){ .kind = GUARD_EXITED, .id = c->id, .empty = is_empty() };
+        seen_empty = c->event.empty;
         if (info->si_code == CLD_EXITED)
                 c->event.exit_status = info->si_status;
         else
@@ -259,9 +268,11 @@ static void reap_strangers(void)
 
 static void reap(void)
 {
+        seen_empty = false;
         see_stops();
         reap_own();
-        reap_strangers();
+        if (!seen_empty)
+                reap_strangers();
 }
 
 static void reap_leader(uint64_t id)
@@ -528,11 +539,37 @@ static void reply(const struct guard_reply *r, int pidfd)
         raw3(SYS_sendmsg, GUARD_REQUEST_FD, &m, MSG_NOSIGNAL);
 }
 
+static void release_spawning(struct spawning *s)
+{
+        if (spares_nr == SPARES_MAX || s->map_bytes > SPARE_BYTES_MAX) {
+                raw2(SYS_munmap, s, s->map_bytes);
+                return;
+        }
+        s->next = spares;
+        spares = s;
+        spares_nr++;
+}
+
 static void drop_spawning(struct child *c)
 {
         if (c->spawning)
-                raw2(SYS_munmap, c->spawning, c->spawning->map_bytes);
+                release_spawning(c->spawning);
         c->spawning = NULL;
+}
+
+/* The first that is large enough; those before it are not worth keeping. */
+static struct spawning *take_spare(unsigned long bytes)
+{
+        while (spares) {
+                struct spawning *s = spares;
+
+                spares = s->next;
+                spares_nr--;
+                if (s->map_bytes >= bytes)
+                        return s;
+                raw2(SYS_munmap, s, s->map_bytes);
+        }
+        return NULL;
 }
 
 static unsigned long align(unsigned long n)
@@ -546,15 +583,19 @@ static struct spawning *map_spawning(uint32_t bytes, char **ret_data, const char
         unsigned long data_at = align(sizeof(struct spawning)), pointers_at = data_at + align(bytes),
                       room_at = pointers_at + align((bytes + 8ul) * sizeof(char *)),
                       map_bytes = room_at + align(sizeof(struct spawn_room) + (bytes + 8ul) * sizeof(char *));
-        long map = raw6(SYS_mmap, 0, (long)map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        struct spawning *s = (struct spawning *)map;
+        struct spawning *s = take_spare(map_bytes);
 
-        if (map < 0 && map > -4096)
-                return NULL;
-        s->map_bytes = map_bytes;
-        s->room = (struct spawn_room *)(void *)((char *)map + room_at);
-        *ret_data = (char *)map + data_at;
-        *ret_pointers = (const char **)(void *)((char *)map + pointers_at);
+        if (!s) {
+                long map = raw6(SYS_mmap, 0, (long)map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+                if (map < 0 && map > -4096)
+                        return NULL;
+                s = (struct spawning *)map;
+                s->map_bytes = map_bytes;
+        }
+        s->room = (struct spawn_room *)(void *)((char *)s + room_at);
+        *ret_data = (char *)s + data_at;
+        *ret_pointers = (const char **)(void *)((char *)s + pointers_at);
         return s;
 }
 
@@ -586,7 +627,7 @@ static void begin(const struct guard_request *q, struct spawning *s, struct rece
                         .id = q->id, .pid = s->spec.pid, .leader = s->spec.group_mode == SPAWN_GROUP_NEW, .spawning = s
                 };
         else
-                raw2(SYS_munmap, s, s->map_bytes);
+                release_spawning(s);
 }
 
 static void spawn(const struct guard_request *q, struct received *fds)
