@@ -16,7 +16,8 @@ static struct sluice_cancel *cancel;
 static int terminal = -1;
 static pid_t handed_to;
 static bool guarded;
-static bool handed; /* a command has the terminal from us */
+static sigset_t handled; /* signals whose handler is ours now */
+static bool handed;      /* a command has the terminal from us */
 static volatile sig_atomic_t ended_by, child_changed, stop_asked, ends_seen;
 
 static void on_end(int signal)
@@ -50,7 +51,8 @@ static void handle(int signal, void (*handler)(int))
         if (sigaction(signal, NULL, &now) == 0 && now.sa_handler == SIG_IGN && handler != on_child)
                 return;
         sigfillset(&sa.sa_mask);
-        sigaction(signal, &sa, NULL);
+        if (sigaction(signal, &sa, NULL) == 0)
+                sigaddset(&handled, signal);
 }
 
 void job_begin(struct sluice_loop *l, struct sluice_cancel *c, bool has_guard)
@@ -97,12 +99,10 @@ void job_end(void)
         take_terminal_back();
         if (terminal >= 0)
                 close(terminal);
-        for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
-                struct sigaction now;
-
-                if (sigaction(ours[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+        for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+                if (sigismember(&handled, ours[i]))
                         signal(ours[i], SIG_DFL);
-        }
+        sigemptyset(&handled);
 }
 
 /* Stops this process as `signal` would have, and returns when it is continued. */
