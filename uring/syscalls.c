@@ -144,8 +144,11 @@ static int64_t position_of(int fd)
 
 pid_t sys_pid_of_pidfd(int pidfd, pid_t otherwise)
 {
+        struct uapi_pidfd_info info = { .mask = UAPI_PIDFD_INFO_PID };
         char text[512], *at;
 
+        if (ioctl(pidfd, UAPI_PIDFD_GET_INFO, &info) == 0 && info.mask & UAPI_PIDFD_INFO_PID && info.tgid > 0)
+                return (pid_t)info.tgid;
         if (!read_fdinfo(pidfd, text, sizeof(text)))
                 return otherwise;
         at = strstr(text, "\nPid:");

@@ -32,6 +32,14 @@ enum {
 #define UAPI_FEAT_RECVSEND_BUNDLE (1U << 14) /* 6.10 */
 #define UAPI_FEAT_MIN_TIMEOUT     (1U << 15) /* 6.12 */
 
+/* include/uapi/linux/pidfd.h: 6.13. What is asked for in `mask` is given, and what was given is in it then. */
+struct uapi_pidfd_info {
+        uint64_t mask, cgroupid;
+        uint32_t pid, tgid, ppid, ids[8], spare;
+};
+#define UAPI_PIDFD_INFO_PID (UINT64_C(1) << 0)
+#define UAPI_PIDFD_GET_INFO _IOWR(0xff, 11, struct uapi_pidfd_info)
+
 /* include/linux/errno.h: never meant for userspace; io-wq lets them out when a running splice is cancelled. */
 #define KERNEL_ERESTARTSYS           512
 #define KERNEL_ERESTART_RESTARTBLOCK 516
