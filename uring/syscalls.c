@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/major.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -155,9 +156,9 @@ pid_t sys_pid_of_pidfd(int pidfd, pid_t otherwise)
         return at && atoi(at + 5) > 0 ? atoi(at + 5) : otherwise;
 }
 
-static enum fd_kind kind_of(int fd, mode_t mode)
+static enum fd_kind kind_of(int fd, const struct stat *st)
 {
-        switch (mode & S_IFMT) {
+        switch (st->st_mode & S_IFMT) {
         case S_IFREG:
                 return FD_FILE;
         case S_IFIFO:
@@ -167,9 +168,10 @@ static enum fd_kind kind_of(int fd, mode_t mode)
         case S_IFSOCK:
                 return socket_number(fd, SO_ACCEPTCONN) > 0 ? FD_LISTENER : FD_SOCKET;
         case S_IFCHR:
-                return isatty(fd) ? FD_TTY : FD_DEVICE;
+                /* /dev/null is asked for most, and its kind is never a terminal. */
+                return major(st->st_rdev) != MEM_MAJOR && isatty(fd) ? FD_TTY : FD_DEVICE;
         default:
-                return S_ISBLK(mode) ? FD_FILE : FD_OTHER;
+                return S_ISBLK(st->st_mode) ? FD_FILE : FD_OTHER;
         }
 }
 
@@ -185,7 +187,7 @@ int sys_inspect(struct backend *b, int fd, struct fd_info *ret)
         info.flags = fcntl(fd, F_GETFL);
         if (info.flags < 0)
                 return -errno;
-        info.kind = kind_of(fd, st.st_mode);
+        info.kind = kind_of(fd, &st);
         info.device = st.st_dev;
         info.inode = st.st_ino;
         info.mode = st.st_mode & 07777;
