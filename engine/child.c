@@ -26,6 +26,37 @@ bool is_command(const struct sluice_ctx *c)
         return c->def->ops->command || c->def->ops->run;
 }
 
+/* ---- life ---- */
+
+/* Of a stage that is no command: there never was one. To be read only. */
+static const struct child nobody = { .state = CHILD_NONE };
+
+int child_init(struct sluice_ctx *c)
+{
+        struct child *ch;
+
+        c->child = (struct child *)(uintptr_t)&nobody;
+        if (!is_command(c))
+                return 0;
+        ch = calloc(1, sizeof(*ch));
+        if (!ch)
+                return -ENOMEM;
+        ch->ctx = c;
+        ch->prep = (struct prepared){ .directory = -1, .cgroup = -1, .stderr_file = -1 };
+        ch->memory.cgroup = (struct cgroup){ .fd = -1, .parent = -1 };
+        list_init(&ch->memory.node);
+        c->child = ch;
+        return 0;
+}
+
+void child_free(struct sluice_ctx *c)
+{
+        if (!c->child || c->child == &nobody)
+                return;
+        free(c->child->tail);
+        free(c->child);
+}
+
 /* ---- start ---- */
 
 static void child_spawned(struct op *op);
@@ -34,7 +65,7 @@ static void child_exited(struct op *op);
 static void let_go_of_fds(struct sluice_ctx *c)
 {
         for (int i = 0; i < 3; i++)
-                c->child.fds[i] = slot_unref(c->child.fds[i]);
+                c->child->fds[i] = slot_unref(c->child->fds[i]);
 }
 
 /* What a process now holds is closed here, so that end of file and broken pipe depend on it alone. Regular files stay:
@@ -69,7 +100,7 @@ static void spawn_fail(struct sluice_ctx *c, int error, const char *step)
 static void set_group(struct sluice_ctx *c)
 {
         struct run *r = c->run;
-        struct spawn *s = &c->child.spec;
+        struct spawn *s = &c->child->spec;
 
         s->terminal = -1;
         s->group_mode = SPAWN_GROUP_KEEP;
@@ -95,7 +126,7 @@ static const struct spawn_rlimit *rlimits_of(struct prepared *p)
 static void fill_spec(struct sluice_ctx *c)
 {
         static const struct sluice_command_options nothing_special;
-        struct child *ch = &c->child;
+        struct child *ch = c->child;
         struct prepared *p = &ch->prep;
         const struct sluice_command_options *o = p->options ? p->options : &nothing_special;
         struct run *r = c->run;
@@ -132,14 +163,14 @@ static int make_watches(struct sluice_ctx *c)
 {
         struct backend *b = backend_of(c->run);
 
-        if (!c->child.by_guard)
-                c->child.exit_op = op_new(b, OP_POLL, child_exited, c);
-        if ((!c->child.by_guard && !c->child.exit_op) || slot_reserve(&c->child.pidfd, b) < 0)
+        if (!c->child->by_guard)
+                c->child->exit_op = op_new(b, OP_POLL, child_exited, c);
+        if ((!c->child->by_guard && !c->child->exit_op) || slot_reserve(&c->child->pidfd, b) < 0)
                 return -ENOMEM;
-        if (c->child.command.forked)
+        if (c->child->command.forked)
                 return 0;
-        c->child.spawn_op = op_new(b, OP_SPAWN, child_spawned, c);
-        return c->child.spawn_op ? 0 : -ENOMEM;
+        c->child->spawn_op = op_new(b, OP_SPAWN, child_spawned, c);
+        return c->child->spawn_op ? 0 : -ENOMEM;
 }
 
 /* It runs as soon as it is started: there is no exec that could fail. */
@@ -151,8 +182,8 @@ static int start_on_thread(struct sluice_ctx *c)
                 return e;
         let_go_of_fds(c);
         drop_lent_copies(c);
-        c->child.state = CHILD_RUNNING;
-        c->child.started_ns = backend_now_ns(backend_of(c->run));
+        c->child->state = CHILD_RUNNING;
+        c->child->started_ns = backend_now_ns(backend_of(c->run));
         event_send(c->run, &(struct sluice_event){ .kind = SLUICE_EVENT_START, .stage = c->index });
         return 0;
 }
@@ -168,7 +199,7 @@ static int start_by_fork(struct sluice_ctx *c)
                 return e;
         let_go_of_fds(c);
         drop_lent_copies(c);
-        c->child.started_ns = backend_now_ns(backend_of(c->run));
+        c->child->started_ns = backend_now_ns(backend_of(c->run));
         spawn_succeeded(c);
         return 0;
 }
@@ -176,7 +207,7 @@ static int start_by_fork(struct sluice_ctx *c)
 static int child_start(struct sluice_ctx *c)
 {
         struct run *r = c->run;
-        struct child *ch = &c->child;
+        struct child *ch = c->child;
         int e;
 
         ch->command.size = sizeof(ch->command);
@@ -203,9 +234,9 @@ static int child_start(struct sluice_ctx *c)
 
 static void watch_exit(struct sluice_ctx *c, struct op *op)
 {
-        op_pin(op, c->child.pidfd, NULL, NULL);
+        op_pin(op, c->child->pidfd, NULL, NULL);
         op->poll.events = POLLIN;
-        c->child.exit_op = op;
+        c->child->exit_op = op;
         backend_submit(backend_of(c->run), op);
 }
 
@@ -214,7 +245,7 @@ void child_watch(struct sluice_ctx *c)
 {
         struct op *op;
 
-        c->child.by_guard = false;
+        c->child->by_guard = false;
         op = op_new(backend_of(c->run), OP_POLL, child_exited, c);
         if (op)
                 watch_exit(c, op);
@@ -232,8 +263,8 @@ static void drop_exit_op(struct child *ch)
 
 static void spawn_failed(struct sluice_ctx *c, int error, enum spawn_step step)
 {
-        c->child.state = CHILD_NONE;
-        drop_exit_op(&c->child);
+        c->child->state = CHILD_NONE;
+        drop_exit_op(c->child);
         said_close(c);
         spawn_fail(c, error, spawn_step_name(step));
         run_wake(c->run);
@@ -242,7 +273,7 @@ static void spawn_failed(struct sluice_ctx *c, int error, enum spawn_step step)
 /* Its number, and that of the group that it leads, are known. */
 static void note_pid(struct sluice_ctx *c)
 {
-        struct child *ch = &c->child;
+        struct child *ch = c->child;
 
         ch->pid = ch->spec.pid;
         ch->pidfd->fd = ch->spec.pidfd;
@@ -256,7 +287,7 @@ static void note_pid(struct sluice_ctx *c)
 static void spawn_succeeded(struct sluice_ctx *c)
 {
         struct run *r = c->run;
-        struct child *ch = &c->child;
+        struct child *ch = c->child;
 
         note_pid(c);
         worker_started(c);
@@ -273,7 +304,7 @@ static void spawn_succeeded(struct sluice_ctx *c)
 
 static bool is_begun(const struct sluice_ctx *c)
 {
-        return c->child.state == CHILD_STARTING && c->child.begun;
+        return c->child->state == CHILD_STARTING && c->child->begun;
 }
 
 /* The guard names those that failed; all others run. */
@@ -287,14 +318,14 @@ static void confirm_by_guard(struct run *r)
                 c = &r->stages[stage];
                 if (!is_begun(c))
                         continue;
-                c->child.pidfd->fd = c->child.spec.pidfd; /* to be closed */
+                c->child->pidfd->fd = c->child->spec.pidfd; /* to be closed */
                 spawn_failed(c, error, step);
         }
         for (size_t i = 0; i < r->plan->stages_nr; i++) {
-                struct spawn *s = &r->stages[i].child.spec;
+                struct spawn *s = &r->stages[i].child->spec;
 
                 c = &r->stages[i];
-                if (!is_begun(c) || !c->child.by_guard)
+                if (!is_begun(c) || !c->child->by_guard)
                         continue;
                 if (e < 0 || s->error < 0)
                         spawn_failed(c, s->error < 0 ? s->error : e, s->error < 0 ? s->failed : SPAWN_GUARD);
@@ -312,12 +343,12 @@ static void confirm_starts(struct run *r)
                 struct sluice_ctx *c = &r->stages[i];
                 int e;
 
-                guard |= is_begun(c) && c->child.by_guard;
-                if (!is_begun(c) || c->child.by_guard)
+                guard |= is_begun(c) && c->child->by_guard;
+                if (!is_begun(c) || c->child->by_guard)
                         continue;
-                e = spawn_confirm(&c->child.spec);
+                e = spawn_confirm(&c->child->spec);
                 if (e < 0)
-                        spawn_failed(c, e, c->child.spec.failed);
+                        spawn_failed(c, e, c->child->spec.failed);
                 else
                         spawn_succeeded(c);
         }
@@ -344,7 +375,7 @@ void child_spawn_next(struct run *r)
         if (e < 0) {
                 spawn_fail(c, e, "start");
                 confirm_starts(r);
-        } else if (c->child.state == CHILD_RUNNING) {
+        } else if (c->child->state == CHILD_RUNNING) {
                 child_spawn_next(r);
         }
 }
@@ -353,7 +384,7 @@ static void child_spawned(struct op *op)
 {
         struct sluice_ctx *c = op->owner;
         struct run *r = c->run;
-        struct child *ch = &c->child;
+        struct child *ch = c->child;
         int e = op_result(op);
 
         ch->spawn_op = NULL;
@@ -397,7 +428,7 @@ static bool reader_holds(const struct run *r, const struct sluice_ctx *c)
         l = &r->links[c->def->out_link];
         if (is_thread(c) || is_thread(&r->stages[l->plan->to]))
                 return false;
-        reader = &r->stages[l->plan->to].child;
+        reader = r->stages[l->plan->to].child;
         if (reader->state < CHILD_RUNNING)
                 return !r->stopping; /* it has not started yet: the end is still ours */
         return reader->state == CHILD_RUNNING && b->ops->process_holds(b, reader->pid, STDIN_FILENO, l->pipe_inode);
@@ -407,7 +438,7 @@ static bool reader_holds(const struct run *r, const struct sluice_ctx *c)
 void child_ended(struct sluice_ctx *c, const struct child_status *status)
 {
         struct run *r = c->run;
-        struct child *ch = &c->child;
+        struct child *ch = c->child;
 
         ch->status = *status;
         ch->reader_held = ended_by_pipe(ch) && reader_holds(r, c);
@@ -434,7 +465,7 @@ static void child_exited(struct op *op)
 {
         struct sluice_ctx *c = op->owner;
         struct backend *b = backend_of(c->run);
-        struct child *ch = &c->child;
+        struct child *ch = c->child;
         struct child_status status;
         int e;
 
@@ -451,7 +482,7 @@ static void child_exited(struct op *op)
 bool children_running(const struct run *r)
 {
         for (size_t i = 0; i < r->plan->stages_nr; i++) {
-                const struct child *ch = &r->stages[i].child;
+                const struct child *ch = r->stages[i].child;
 
                 if (ch->state == CHILD_STARTING || ch->state == CHILD_RUNNING || ch->stderr_read || ch->stderr_op)
                         return true;
@@ -462,7 +493,7 @@ bool children_running(const struct run *r)
 bool any_child_alive(const struct run *r)
 {
         for (size_t i = 0; i < r->plan->stages_nr; i++)
-                if (r->stages[i].child.state == CHILD_RUNNING)
+                if (r->stages[i].child->state == CHILD_RUNNING)
                         return true;
         return false;
 }
@@ -475,7 +506,7 @@ void children_reap(struct run *r)
                 terminal_take_back(r->terminal_fd, r->group);
 
         for (size_t i = 0; i < r->plan->stages_nr; i++) {
-                struct child *ch = &r->stages[i].child;
+                struct child *ch = r->stages[i].child;
                 struct child_status status;
 
                 if (ch->state != CHILD_EXITED || ch->reaped)
@@ -491,15 +522,17 @@ void children_reap(struct run *r)
 
 void child_fini(struct sluice_ctx *c)
 {
-        drop_exit_op(&c->child);
+        if (!is_command(c))
+                return;
+        drop_exit_op(c->child);
         let_go_of_fds(c);
         if (is_thread(c))
                 thread_fini(c);
-        c->child.stderr_read = slot_unref(c->child.stderr_read);
-        c->child.pidfd = slot_unref(c->child.pidfd);
-        cgroup_close(&c->child.memory.cgroup);
+        c->child->stderr_read = slot_unref(c->child->stderr_read);
+        c->child->pidfd = slot_unref(c->child->pidfd);
+        cgroup_close(&c->child->memory.cgroup);
         worker_fini(c);
-        prepared_fini(&c->child.prep);
+        prepared_fini(&c->child->prep);
 }
 
 bool stage_upstream_exited(const struct run *r, int stage)
@@ -510,7 +543,7 @@ bool stage_upstream_exited(const struct run *r, int stage)
                 for (uint64_t bits = above[w]; bits; bits &= bits - 1) {
                         const struct sluice_ctx *c = &r->stages[w * 64 + (size_t)__builtin_ctzll(bits)];
 
-                        if (is_command(c) && c->child.state != CHILD_EXITED)
+                        if (is_command(c) && c->child->state != CHILD_EXITED)
                                 return false;
                 }
         return true;

@@ -116,11 +116,11 @@ static void command_exited(struct sluice_ctx *c, const struct guard_event *e)
                                         .cpu_s = (double)e->cpu_us / 1e6,
                                         .max_rss_bytes = e->max_rss_bytes };
 
-        c->child.stopped_by = 0;
-        if (c->child.state == CHILD_STARTING) { /* the answer to its start comes by another thread */
-                c->child.status = s;
-                c->child.early_exit = true;
-        } else if (c->child.state == CHILD_RUNNING) {
+        c->child->stopped_by = 0;
+        if (c->child->state == CHILD_STARTING) { /* the answer to its start comes by another thread */
+                c->child->status = s;
+                c->child->early_exit = true;
+        } else if (c->child->state == CHILD_RUNNING) {
                 child_ended(c, &s);
         }
 }
@@ -152,7 +152,7 @@ static void dispatch(struct loop_guard *g, const struct guard_event *e)
         if (e->kind == GUARD_EXITED)
                 command_exited(&run_of(c)->stages[stage], e);
         else
-                run_of(c)->stages[stage].child.stopped_by = e->kind == GUARD_STOPPED ? e->signal : 0;
+                run_of(c)->stages[stage].child->stopped_by = e->kind == GUARD_STOPPED ? e->signal : 0;
         run_wake(run_of(c));
 }
 
@@ -164,7 +164,7 @@ static void guard_died(struct loop_guard *g)
                 struct run *r = run_of(container_of(n, struct contain, node));
 
                 for (size_t i = 0; i < r->plan->stages_nr; i++)
-                        if (r->stages[i].child.state == CHILD_RUNNING && r->stages[i].child.by_guard)
+                        if (r->stages[i].child->state == CHILD_RUNNING && r->stages[i].child->by_guard)
                                 child_watch(&r->stages[i]);
                 if (r->group > 0) /* what they left in their group, which PDEATHSIG does not reach */
                         g->loop->backend->ops->kill_group(g->loop->backend, r->group, SIGKILL);
@@ -374,8 +374,8 @@ int contain_spawn(struct sluice_ctx *c, struct spawn *s)
         split_leaf(c->run); /* by now every command's options are known */
         s->guard = k->guard ? k->guard->guard : NULL;
         s->id = k->id << STAGE_BITS | (uint64_t)c->index;
-        s->cgroup = c->child.prep.cgroup;
-        c->child.by_guard = k->guard != NULL;
+        s->cgroup = c->child->prep.cgroup;
+        c->child->by_guard = k->guard != NULL;
         k->empty = false;
         if (k->kind == SLUICE_CONTAIN_PIDNS) {
                 s->group_mode = SPAWN_GROUP_KEEP;
@@ -387,9 +387,9 @@ int contain_spawn(struct sluice_ctx *c, struct spawn *s)
         if (!k->split)
                 return 0;
         snprintf(name, sizeof(name), "stage-%d", c->index);
-        e = cgroup_make_below(&c->child.memory.cgroup, &k->leaf, name);
+        e = cgroup_make_below(&c->child->memory.cgroup, &k->leaf, name);
         if (e == 0)
-                s->cgroup = c->child.memory.cgroup.fd;
+                s->cgroup = c->child->memory.cgroup.fd;
         return e;
 }
 
@@ -402,7 +402,7 @@ int contain_confirm(struct run *r, int *ret_stage, int *ret_error, enum spawn_st
 
 void contain_reap(struct sluice_ctx *c)
 {
-        guard_tell(c->run->contain.guard->guard, GUARD_REAP, c->child.spec.id, 0);
+        guard_tell(c->run->contain.guard->guard, GUARD_REAP, c->child->spec.id, 0);
 }
 
 bool contain_reaches(const struct sluice_ctx *c)
@@ -411,7 +411,7 @@ bool contain_reaches(const struct sluice_ctx *c)
 
         if (k->guard && k->guard->dead)
                 return false;
-        return (has_guard_walk(k) && c->child.by_guard) || (k->kind == SLUICE_CONTAIN_CGROUP && c->child.prep.cgroup < 0);
+        return (has_guard_walk(k) && c->child->by_guard) || (k->kind == SLUICE_CONTAIN_CGROUP && c->child->prep.cgroup < 0);
 }
 
 static void see(struct contain *c, pid_t pid)
@@ -441,7 +441,7 @@ void contain_look(struct run *r)
         if (c->kind != SLUICE_CONTAIN_WALK)
                 return;
         for (size_t i = 0; i < r->plan->stages_nr; i++) {
-                const struct child *ch = &r->stages[i].child;
+                const struct child *ch = r->stages[i].child;
                 /* A thread has no pid, and below 0 is whatever the host has started, other runs and its own business. */
                 size_t nr = ch->state == CHILD_RUNNING && ch->pid > 0 ? tree_walk(ch->pid, below, CONTAIN_SEEN_MAX) : 0;
 
@@ -563,7 +563,7 @@ pid_t contain_tree_root(const struct sluice_ctx *c)
 
         for (size_t i = 0; i < r->plan->stages_nr; i++)
                 commands += is_command(&r->stages[i]) && !is_thread(&r->stages[i]);
-        return commands == 1 && r->contain.kind == SLUICE_CONTAIN_GUARD ? guard_pid(r->contain.guard->guard) : c->child.pid;
+        return commands == 1 && r->contain.kind == SLUICE_CONTAIN_GUARD ? guard_pid(r->contain.guard->guard) : c->child->pid;
 }
 
 /* ---- what a machine allows ---- */

@@ -58,9 +58,9 @@ static void signal_commands(struct run *r, int signal)
         for (size_t i = 0; i < r->plan->stages_nr; i++) {
                 struct sluice_ctx *c = &r->stages[i];
 
-                if (c->child.state != CHILD_RUNNING)
+                if (c->child->state != CHILD_RUNNING)
                         continue;
-                c->child.told_to_end = true;
+                c->child->told_to_end = true;
                 if (is_thread(c))
                         thread_cancel(c);
                 else
@@ -71,7 +71,7 @@ static void signal_commands(struct run *r, int signal)
                 b->ops->kill_group(b, r->group, SIGCONT);
         }
         for (size_t i = 0; i < r->plan->stages_nr; i++) {
-                struct child *ch = &r->stages[i].child;
+                struct child *ch = r->stages[i].child;
 
                 if (ch->state != CHILD_RUNNING || is_thread(&r->stages[i]) || contain_reaches(&r->stages[i]))
                         continue;
@@ -232,9 +232,9 @@ void run_stop(struct run *r)
         }
         /* What was made for children that never start would keep their neighbours waiting. */
         for (size_t i = 0; i < r->plan->stages_nr; i++)
-                if (r->stages[i].child.state == CHILD_NONE)
+                if (r->stages[i].child->state == CHILD_NONE)
                         child_fini(&r->stages[i]);
-                else if (r->stages[i].child.state == CHILD_EXITED)
+                else if (r->stages[i].child->state == CHILD_EXITED)
                         said_finish(&r->stages[i]);
         if (at_once) {
                 r->kill_step = 1;

@@ -67,9 +67,9 @@ static enum sluice_verdict verdict_of(const struct sluice_ctx *c)
         const struct stage_outcome *o = &c->outcome;
 
         if (has_returned(c))
-                return verdict_of_returned(&c->child);
-        if (is_command(c) && c->child.state == CHILD_EXITED)
-                return verdict_of_command(&c->child);
+                return verdict_of_returned(c->child);
+        if (is_command(c) && c->child->state == CHILD_EXITED)
+                return verdict_of_command(c->child);
         if (o->error)
                 return verdict_of_error(o->error);
         if (is_command(c))
@@ -91,14 +91,14 @@ static enum sluice_verdict verdict_of(const struct sluice_ctx *c)
 
 static bool matches(const struct sluice_ctx *c, const struct ignore *i)
 {
-        const struct child_status *s = &c->child.status;
-        bool exited = is_command(c) && !has_returned(c) && c->child.state == CHILD_EXITED;
+        const struct child_status *s = &c->child->status;
+        bool exited = is_command(c) && !has_returned(c) && c->child->state == CHILD_EXITED;
 
         switch (i->what) {
         case SLUICE_IGNORE_ANY:
                 return true;
         case SLUICE_IGNORE_ERRNO:
-                return (has_returned(c) ? c->child.result : c->outcome.error) == -i->value;
+                return (has_returned(c) ? c->child->result : c->outcome.error) == -i->value;
         case SLUICE_IGNORE_EXIT:
                 return exited && s->known && !s->signal && s->exit_status == i->value;
         case SLUICE_IGNORE_SIGNAL:
@@ -137,7 +137,7 @@ void judge(struct run *r)
 
         for (size_t i = 0; i < nr; i++) {
                 struct sluice_ctx *c = &r->stages[i];
-                bool exited = is_command(c) && c->child.state == CHILD_EXITED, returned = has_returned(c);
+                bool exited = is_command(c) && c->child->state == CHILD_EXITED, returned = has_returned(c);
 
                 c->outcome.verdict = verdict_of(c);
                 c->outcome.ignored = is_failure(c) && judge_ignores(c);
@@ -146,7 +146,7 @@ void judge(struct run *r)
                                                    .depth = c->def->depth,
                                                    .agent = exited || is_function(c),
                                                    .exited_0 = exited && !returned && c->outcome.verdict == SLUICE_VERDICT_OK,
-                                                   .held = c->child.reader_held,
+                                                   .held = c->child->reader_held,
                                                    .ignored = c->outcome.ignored,
                                                    .order = c->outcome.order };
         }
@@ -202,7 +202,7 @@ static int error_of_lent_end(struct run *r, const struct sluice_ctx *c, struct s
         if (!l || l->mode != SLUICE_LINK_DIRECT || is_command(&r->stages[l->plan->to]))
                 return 0;
         *ret_sink = sink = &r->stages[l->plan->to];
-        if (ended_by_pipe(&c->child))
+        if (ended_by_pipe(c->child))
                 return -EPIPE;
         fd = sink->def->ops->fd(sink, sink->self, SLUICE_INPUT);
         return ctx_slot(sink, fd) ? b->ops->probable_error(b, fd) : 0;
@@ -224,8 +224,8 @@ static void examine_lent_ends(struct run *r)
                 struct sluice_ctx *c = &r->stages[i], *sink;
                 int error;
 
-                if (!is_command(c) || has_returned(c) || c->child.state != CHILD_EXITED || !is_failure(c) ||
-                    c->child.memory.exceeded)
+                if (!is_command(c) || has_returned(c) || c->child->state != CHILD_EXITED || !is_failure(c) ||
+                    c->child->memory.exceeded)
                         continue;
                 error = error_of_lent_end(r, c, &sink);
                 if (error == 0)
@@ -284,13 +284,13 @@ static void describe_command(struct sluice_ctx *c)
         struct stage_outcome *o = &c->outcome;
         char what[128], said[200] = "";
 
-        say_status(&c->child, what, sizeof(what));
+        say_status(c->child, what, sizeof(what));
         if (!o->tail)
-                o->tail = said_text(&c->child);
+                o->tail = said_text(c->child);
         if (!what[0])
                 return;
-        stage_saw(c, c->child.memory.exceeded ? -ENOMEM : -ECHILD, c->child.memory.exceeded ? "memory" : "exit");
-        if (o->tail && !c->child.stderr_forward) /* else it has been said already */
+        stage_saw(c, c->child->memory.exceeded ? -ENOMEM : -ECHILD, c->child->memory.exceeded ? "memory" : "exit");
+        if (o->tail && !c->child->stderr_forward) /* else it has been said already */
                 last_line(o->tail, said, sizeof(said));
         snprintf(o->message, sizeof(o->message), "%s: %s%s%s", c->def->name, what, o->why, said);
 }
@@ -299,18 +299,18 @@ static void describe_command(struct sluice_ctx *c)
 static void describe_returned(struct sluice_ctx *c)
 {
         struct stage_outcome *o = &c->outcome;
-        int r = c->child.result;
+        int r = c->child->result;
         char said[200] = "";
 
         if (!o->tail && is_function_process(c))
-                o->tail = said_text(&c->child);
-        if (r >= 0 || c->child.refused)
+                o->tail = said_text(c->child);
+        if (r >= 0 || c->child->refused)
                 return;
         stage_saw(c, r, "run");
-        if (o->tail && !c->child.stderr_forward)
+        if (o->tail && !c->child->stderr_forward)
                 last_line(o->tail, said, sizeof(said));
-        if (r == -EMSGSIZE && c->child.long_line)
-                snprintf(said, sizeof(said), ": line %llu is longer than it takes", (unsigned long long)c->child.long_line);
+        if (r == -EMSGSIZE && c->child->long_line)
+                snprintf(said, sizeof(said), ": line %llu is longer than it takes", (unsigned long long)c->child->long_line);
         snprintf(o->message, sizeof(o->message), "%s: %s%s", c->def->name, strerror(-r), said);
 }
 
@@ -329,7 +329,7 @@ static void describe_function(struct sluice_ctx *c)
 static void fail_agent(struct run *r, struct sluice_ctx *c)
 {
         struct stage_outcome *o = &c->outcome;
-        const struct child *ch = &c->child;
+        const struct child *ch = c->child;
         struct failure *f = failure_new(r, o->verdict == SLUICE_VERDICT_PIPE ? FAILURE_PIPE : FAILURE_AGENT, c->index, -1, o->error,
                                         o->operation, "%s", o->message);
 
@@ -351,7 +351,7 @@ static void tell_failure(struct run *r, const struct sluice_ctx *c)
 {
         event_send(r, &(struct sluice_event){ .kind = SLUICE_EVENT_FAILURE,
                                               .stage = c->index,
-                                              .pid = c->child.pid,
+                                              .pid = c->child->pid,
                                               .error = c->outcome.error,
                                               .message = c->outcome.message });
 }
@@ -363,7 +363,7 @@ void judge_finally(struct run *r)
         for (size_t i = 0; i < r->plan->stages_nr; i++)
                 if (has_returned(&r->stages[i]))
                         describe_returned(&r->stages[i]);
-                else if (is_command(&r->stages[i]) && r->stages[i].child.state == CHILD_EXITED)
+                else if (is_command(&r->stages[i]) && r->stages[i].child->state == CHILD_EXITED)
                         describe_command(&r->stages[i]);
                 else if (is_function(&r->stages[i]))
                         describe_function(&r->stages[i]);

@@ -18,12 +18,12 @@ enum { FIRST_SAMPLE_MS = 5, SAMPLE_MS = 100, TREE_MAX = 1024 };
 
 static struct sluice_ctx *ctx_of(struct watched *w)
 {
-        return container_of(container_of(w, struct child, memory), struct sluice_ctx, child);
+        return container_of(w, struct child, memory)->ctx;
 }
 
 static const struct sluice_command_options *options_of(const struct sluice_ctx *c)
 {
-        return c->child.prep.options;
+        return c->child->prep.options;
 }
 
 bool memory_is_watched(const struct sluice_ctx *c)
@@ -41,7 +41,7 @@ static void kill_tree(struct sluice_ctx *c)
         struct backend *b = c->run->loop->backend;
         pid_t below[TREE_MAX];
 
-        if (c->child.memory.cgroup.fd >= 0 && cgroup_kill(&c->child.memory.cgroup) == 0)
+        if (c->child->memory.cgroup.fd >= 0 && cgroup_kill(&c->child->memory.cgroup) == 0)
                 return;
         for (int i = 0; i < 3; i++) {
                 size_t nr = tree_walk(contain_tree_root(c), below, TREE_MAX);
@@ -49,12 +49,12 @@ static void kill_tree(struct sluice_ctx *c)
                 for (size_t k = 0; k < nr; k++)
                         kill(below[k], SIGKILL);
         }
-        b->ops->kill_child(b, c->child.pidfd->fd, SIGKILL);
+        b->ops->kill_child(b, c->child->pidfd->fd, SIGKILL);
 }
 
 static void exceeded(struct sluice_ctx *c)
 {
-        struct watched *w = &c->child.memory;
+        struct watched *w = &c->child->memory;
         char text[128];
 
         if (w->exceeded)
@@ -64,14 +64,14 @@ static void exceeded(struct sluice_ctx *c)
                  (unsigned long long)w->limit_bytes >> 20);
         event_send(c->run, &(struct sluice_event){ .kind = SLUICE_EVENT_LIMIT,
                                                    .stage = c->index,
-                                                   .pid = c->child.pid,
+                                                   .pid = c->child->pid,
                                                    .bytes = w->peak_bytes,
                                                    .message = text });
 }
 
 static void take_sample(struct sluice_ctx *c, uint64_t bytes)
 {
-        struct watched *w = &c->child.memory;
+        struct watched *w = &c->child->memory;
 
         w->samples++;
         if (bytes > w->peak_bytes)
@@ -97,9 +97,9 @@ static uint64_t tree_bytes(const struct sluice_ctx *c)
 {
         uint64_t sum = 0;
 
-        if (c->child.memory.cgroup.fd < 0)
+        if (c->child->memory.cgroup.fd < 0)
                 return usage_tree_rss_anon(contain_tree_root(c));
-        cgroup_each(&c->child.memory.cgroup, add_member, &sum);
+        cgroup_each(&c->child->memory.cgroup, add_member, &sum);
         return sum;
 }
 
@@ -148,7 +148,7 @@ static void arm(struct sluice_loop *l, int64_t after_ms)
 
 int memory_begin(struct sluice_ctx *c)
 {
-        struct watched *w = &c->child.memory;
+        struct watched *w = &c->child->memory;
 
         list_init(&w->node);
         w->on = memory_is_watched(c);
@@ -163,7 +163,7 @@ int memory_begin(struct sluice_ctx *c)
 
 void memory_started(struct sluice_ctx *c)
 {
-        struct watched *w = &c->child.memory;
+        struct watched *w = &c->child->memory;
         struct sluice_loop *l = c->run->loop;
 
         if (!w->on || w->by_kernel)
@@ -176,17 +176,17 @@ void memory_started(struct sluice_ctx *c)
 /* No more samples. */
 void memory_stop(struct sluice_ctx *c)
 {
-        struct watched *w = &c->child.memory;
+        struct watched *w = &c->child->memory;
         struct sluice_loop *l = c->run->loop;
 
-        if (!w->on || w->by_kernel || c->child.state == CHILD_NONE)
+        if (!w->on || w->by_kernel || c->child->state == CHILD_NONE)
                 return;
         list_unlink(&w->node);
         if (list_empty(&l->memory_watched))
                 disarm(l);
-        if (c->child.status.known && w->samples == 0 && c->child.status.max_rss_bytes > w->peak_bytes) {
-                w->peak_bytes = c->child.status.max_rss_bytes;
-                if (w->limit_bytes && w->peak_bytes >= w->limit_bytes && c->child.status.signal == SIGKILL)
+        if (c->child->status.known && w->samples == 0 && c->child->status.max_rss_bytes > w->peak_bytes) {
+                w->peak_bytes = c->child->status.max_rss_bytes;
+                if (w->limit_bytes && w->peak_bytes >= w->limit_bytes && c->child->status.signal == SIGKILL)
                         exceeded(c);
         }
         memory_finish(c);
@@ -195,7 +195,7 @@ void memory_stop(struct sluice_ctx *c)
 /* What there is to know is known: from its cgroup, before that is removed. */
 void memory_finish(struct sluice_ctx *c)
 {
-        struct watched *w = &c->child.memory;
+        struct watched *w = &c->child->memory;
 
         if (!w->on)
                 return;
@@ -207,5 +207,5 @@ void memory_finish(struct sluice_ctx *c)
                         exceeded(c);
         }
         event_send(c->run, &(struct sluice_event){
-                                   .kind = SLUICE_EVENT_PEAK, .stage = c->index, .pid = c->child.pid, .bytes = w->peak_bytes });
+                                   .kind = SLUICE_EVENT_PEAK, .stage = c->index, .pid = c->child->pid, .bytes = w->peak_bytes });
 }

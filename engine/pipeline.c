@@ -283,8 +283,8 @@ pid_t sluice_pipeline_stage_pid(const struct sluice_pipeline *p, int stage)
 {
         if (!is_running(p) || stage < 0 || (size_t)stage >= p->plan->stages_nr)
                 return -ESRCH;
-        return p->run->stages[stage].child.state == CHILD_RUNNING && p->run->stages[stage].child.pid > 0
-                       ? p->run->stages[stage].child.pid
+        return p->run->stages[stage].child->state == CHILD_RUNNING && p->run->stages[stage].child->pid > 0
+                       ? p->run->stages[stage].child->pid
                        : -ESRCH;
 }
 
@@ -295,7 +295,7 @@ int sluice_pipeline_stage_stopped(const struct sluice_pipeline *p, int stage)
 
         if (!is_running(p) || stage < 0 || (size_t)stage >= p->plan->stages_nr)
                 return -ESRCH;
-        ch = &p->run->stages[stage].child;
+        ch = p->run->stages[stage].child;
         if (ch->state != CHILD_RUNNING || ch->pid == 0)
                 return -ESRCH;
         b = p->run->loop->backend;

@@ -29,7 +29,7 @@ static int failed(struct sluice_ctx *c, const char *operation, const char *what,
 static int make_environment(struct sluice_ctx *c)
 {
         const struct sluice_options *all = &c->run->opt;
-        struct prepared *p = &c->child.prep;
+        struct prepared *p = &c->child->prep;
         const struct sluice_command_options *o = p->options;
         int r;
 
@@ -47,7 +47,7 @@ static int make_environment(struct sluice_ctx *c)
 
 static const char *directory_of(const struct sluice_ctx *c)
 {
-        const struct sluice_command_options *o = c->child.prep.options;
+        const struct sluice_command_options *o = c->child->prep.options;
 
         return o && o->directory ? o->directory : c->run->opt.directory;
 }
@@ -57,7 +57,7 @@ static void directory_opened(struct sluice_ctx *c, void *self, int64_t fd)
         (void)self;
         if (fd < 0)
                 failed(c, "chdir", "directory", directory_of(c), fd);
-        c->child.prep.directory = (int)fd;
+        c->child->prep.directory = (int)fd;
         answered(c, fd);
 }
 
@@ -79,15 +79,15 @@ static const char *path_of(const struct prepared *p)
 static void say_not_found(struct sluice_ctx *c, int64_t result)
 {
         if (result == -ENOENT)
-                sluice_ctx_note(c, "find", strchr(c->child.prep.name, '/') ? "no such file" : "command not found in PATH");
+                sluice_ctx_note(c, "find", strchr(c->child->prep.name, '/') ? "no such file" : "command not found in PATH");
         else if (result == -EACCES)
                 sluice_ctx_note(c, "find", "not executable");
 }
 
 static bool looks_for_the_same(const struct sluice_ctx *a, const struct sluice_ctx *b)
 {
-        return is_command(a) && a->child.prep.name && a->child.prep.env == b->child.prep.env && a->child.prep.directory < 0 &&
-               b->child.prep.directory < 0 && strcmp(a->child.prep.name, b->child.prep.name) == 0;
+        return is_command(a) && a->child->prep.name && a->child->prep.env == b->child->prep.env && a->child->prep.directory < 0 &&
+               b->child->prep.directory < 0 && strcmp(a->child->prep.name, b->child->prep.name) == 0;
 }
 
 /* Who looked for the same thing has it found by the first. */
@@ -96,13 +96,13 @@ static void program_found(struct sluice_ctx *c, void *self, int64_t result)
         struct run *r = c->run;
 
         (void)self;
-        c->child.prep.finds = false;
+        c->child->prep.finds = false;
         for (size_t i = (size_t)c->index + 1; i < r->plan->stages_nr; i++) {
                 struct sluice_ctx *other = &r->stages[i];
 
-                if (!other->child.prep.waits || !looks_for_the_same(other, c))
+                if (!other->child->prep.waits || !looks_for_the_same(other, c))
                         continue;
-                other->child.prep.waits = false;
+                other->child->prep.waits = false;
                 other->found = result < 0 ? NULL : strdup(c->found);
                 say_not_found(other, result);
                 answered(other, result < 0 || other->found ? result : -ENOMEM);
@@ -113,7 +113,7 @@ static void program_found(struct sluice_ctx *c, void *self, int64_t result)
 
 static void symbol_found(struct sluice_ctx *c, void *self, int64_t result)
 {
-        const struct prepared *p = &c->child.prep;
+        const struct prepared *p = &c->child->prep;
 
         (void)self;
         if (result == -ENOENT)
@@ -129,7 +129,7 @@ static void symbol_found(struct sluice_ctx *c, void *self, int64_t result)
  * loading is. */
 static int find_symbol(struct sluice_ctx *c)
 {
-        const struct prepared *p = &c->child.prep;
+        const struct prepared *p = &c->child->prep;
 
         return p->symbol ? ctx_symbol(c, p->object, p->symbol, symbol_found) : 1;
 }
@@ -139,14 +139,14 @@ static void object_opened(struct sluice_ctx *c, void *self, int64_t fd)
 {
         (void)self;
         if (fd < 0)
-                sluice_ctx_note(c, "load", "%s: %s", c->child.prep.name, strerror((int)-fd));
-        c->child.prep.object = (int)fd;
+                sluice_ctx_note(c, "load", "%s: %s", c->child->prep.name, strerror((int)-fd));
+        c->child->prep.object = (int)fd;
         answered(c, fd);
 }
 
 static int open_object(struct sluice_ctx *c)
 {
-        const struct prepared *p = &c->child.prep;
+        const struct prepared *p = &c->child->prep;
 
         return p->symbol ? sluice_ctx_open(c, p->name, O_RDONLY | O_NONBLOCK, 0, object_opened) : 1;
 }
@@ -154,30 +154,30 @@ static int open_object(struct sluice_ctx *c)
 /* Ten cats are one search: PATH has a dozen directories on many machines, and each miss is a system call. */
 static int find_program(struct sluice_ctx *c)
 {
-        if (!c->child.prep.name || c->child.prep.symbol)
+        if (!c->child->prep.name || c->child->prep.symbol)
                 return 1;
         for (int i = 0; i < c->index; i++)
-                if (c->run->stages[i].child.prep.finds && looks_for_the_same(&c->run->stages[i], c)) {
-                        c->child.prep.waits = true;
+                if (c->run->stages[i].child->prep.finds && looks_for_the_same(&c->run->stages[i], c)) {
+                        c->child->prep.waits = true;
                         return 0;
                 }
-        c->child.prep.finds = true;
-        return ctx_find(c, c->child.prep.name, path_of(&c->child.prep), c->child.prep.directory, program_found);
+        c->child->prep.finds = true;
+        return ctx_find(c, c->child->prep.name, path_of(&c->child->prep), c->child->prep.directory, program_found);
 }
 
 static void stderr_opened(struct sluice_ctx *c, void *self, int64_t fd)
 {
         (void)self;
         if (fd < 0)
-                failed(c, "stderr", "stderr to", c->child.prep.options->stderr_path, fd);
-        c->child.prep.stderr_file = (int)fd;
+                failed(c, "stderr", "stderr to", c->child->prep.options->stderr_path, fd);
+        c->child->prep.stderr_file = (int)fd;
         answered(c, fd);
 }
 
 /* Not truncated before everything else is open: like any sink. Several commands may share it, hence O_APPEND. */
 static int open_stderr(struct sluice_ctx *c)
 {
-        const struct sluice_command_options *o = c->child.prep.options;
+        const struct sluice_command_options *o = c->child->prep.options;
 
         if (!o || (o->stderr_to != SLUICE_STDERR_FILE && o->stderr_to != SLUICE_STDERR_APPEND))
                 return 1;
@@ -186,8 +186,8 @@ static int open_stderr(struct sluice_ctx *c)
 
 static void ids_found(struct sluice_ctx *c, void *self, int64_t result)
 {
-        const struct sluice_command_options *o = c->child.prep.options;
-        bool group = c->child.prep.ids->group_unknown;
+        const struct sluice_command_options *o = c->child->prep.options;
+        bool group = c->child->prep.ids->group_unknown;
 
         (void)self;
         if (result == -ENOENT)
@@ -199,7 +199,7 @@ static void ids_found(struct sluice_ctx *c, void *self, int64_t result)
 
 static int find_ids(struct sluice_ctx *c)
 {
-        const struct sluice_command_options *o = c->child.prep.options;
+        const struct sluice_command_options *o = c->child->prep.options;
 
         if (!o || (!o->user && !o->group))
                 return 1;
@@ -207,29 +207,29 @@ static int find_ids(struct sluice_ctx *c)
                 sluice_ctx_note(c, "user", "only a process with CAP_SETUID and CAP_SETGID may start others as another user");
                 return -EPERM;
         }
-        c->child.prep.ids = calloc(1, sizeof(*c->child.prep.ids));
-        return c->child.prep.ids ? ctx_ids(c, o->user, o->group, c->child.prep.ids, ids_found) : -ENOMEM;
+        c->child->prep.ids = calloc(1, sizeof(*c->child->prep.ids));
+        return c->child->prep.ids ? ctx_ids(c, o->user, o->group, c->child->prep.ids, ids_found) : -ENOMEM;
 }
 
 static void cgroup_opened(struct sluice_ctx *c, void *self, int64_t fd)
 {
         (void)self;
         if (fd < 0)
-                failed(c, "cgroup", "cgroup", c->child.prep.options->cgroup, fd);
-        c->child.prep.cgroup = (int)fd;
+                failed(c, "cgroup", "cgroup", c->child->prep.options->cgroup, fd);
+        c->child->prep.cgroup = (int)fd;
         answered(c, fd);
 }
 
 static int open_cgroup(struct sluice_ctx *c)
 {
-        const struct sluice_command_options *o = c->child.prep.options;
+        const struct sluice_command_options *o = c->child->prep.options;
 
         return o && o->cgroup ? sluice_ctx_open(c, o->cgroup, O_RDONLY | O_DIRECTORY, 0, cgroup_opened) : 1;
 }
 
 static int take_extra_fds(struct sluice_ctx *c)
 {
-        const struct sluice_command_options *o = c->child.prep.options;
+        const struct sluice_command_options *o = c->child->prep.options;
 
         for (size_t i = 0; o && i < o->fds_nr; i++) {
                 int fd = sluice_ctx_dup(c, o->fds[i].fd);
@@ -239,7 +239,7 @@ static int take_extra_fds(struct sluice_ctx *c)
                                         strerror(-fd));
                         return fd;
                 }
-                c->child.prep.extra[i] = (struct spawn_fd){ fd, o->fds[i].as };
+                c->child->prep.extra[i] = (struct spawn_fd){ fd, o->fds[i].as };
         }
         return 1;
 }
@@ -253,7 +253,7 @@ enum { STEPS = sizeof(steps) / sizeof(steps[0]) };
 /* 0: a call was started, 1: all is done, or the error of a step. */
 static int advance(struct sluice_ctx *c)
 {
-        struct prepared *p = &c->child.prep;
+        struct prepared *p = &c->child->prep;
         int r = 1;
 
         while (r > 0 && p->step < STEPS)
@@ -266,20 +266,22 @@ static void answered(struct sluice_ctx *c, int64_t error)
         int r = error < 0 ? (int)error : advance(c);
 
         if (r != 0)
-                c->child.prep.then(c, c->self, r < 0 ? r : 0);
+                c->child->prep.then(c, c->self, r < 0 ? r : 0);
 }
 
 static int prepare(struct sluice_ctx *c, const char *name, const char *symbol, const struct sluice_command_options *o,
                    sluice_then_fn *then)
 {
-        c->child.prep = (struct prepared){ .options = o,
-                                           .directory = -1,
-                                           .cgroup = -1,
-                                           .stderr_file = -1,
-                                           .object = -1,
-                                           .name = name,
-                                           .symbol = symbol,
-                                           .then = then };
+        if (!is_command(c))
+                return -EINVAL;
+        c->child->prep = (struct prepared){ .options = o,
+                                            .directory = -1,
+                                            .cgroup = -1,
+                                            .stderr_file = -1,
+                                            .object = -1,
+                                            .name = name,
+                                            .symbol = symbol,
+                                            .then = then };
         return advance(c);
 }
 
@@ -306,11 +308,11 @@ static void stderr_truncated(struct sluice_ctx *c, void *self, int64_t error)
 
 int prepared_commit(struct sluice_ctx *c)
 {
-        const struct sluice_command_options *o = c->child.prep.options;
+        const struct sluice_command_options *o = c->child->prep.options;
 
         if (!o || o->stderr_to != SLUICE_STDERR_FILE)
                 return 0;
-        return sluice_ctx_truncate(c, c->child.prep.stderr_file, 0, stderr_truncated) < 0 ? 0 : -EINPROGRESS;
+        return sluice_ctx_truncate(c, c->child->prep.stderr_file, 0, stderr_truncated) < 0 ? 0 : -EINPROGRESS;
 }
 
 void prepared_fini(struct prepared *p)

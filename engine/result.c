@@ -57,9 +57,9 @@ const char *sluice_contain_name(enum sluice_contain contain)
 
 static double wall_s(const struct sluice_ctx *c)
 {
-        uint64_t end = c->child.ended_ns ? c->child.ended_ns : backend_now_ns(c->run->loop->backend);
+        uint64_t end = c->child->ended_ns ? c->child->ended_ns : backend_now_ns(c->run->loop->backend);
 
-        return c->child.started_ns ? (double)(end - c->child.started_ns) / 1e9 : 0;
+        return c->child->started_ns ? (double)(end - c->child->started_ns) / 1e9 : 0;
 }
 
 static struct sluice_number peak(const struct watched *w)
@@ -79,22 +79,22 @@ int sluice_pipeline_stage_result(const struct sluice_pipeline *p, int stage, str
         if (p->run->phase < RUN_CLOSING)
                 judge(p->run);
         c = &p->run->stages[stage];
-        s = &c->child.status;
+        s = &c->child->status;
         *ret = (struct sluice_stage_result){
                 .size = sizeof(*ret),
                 .verdict = c->outcome.verdict,
-                .pid = c->child.pid,
-                .known = is_command(c) && !has_returned(c) && c->child.state == CHILD_EXITED && s->known,
+                .pid = c->child->pid,
+                .known = is_command(c) && !has_returned(c) && c->child->state == CHILD_EXITED && s->known,
                 .exit_status = -1,
                 .error = c->outcome.error,
                 .last_error = c->outcome.last_error,
                 .excused = c->outcome.excused,
                 .ignored = c->outcome.ignored,
                 .inferred = c->outcome.inferred,
-                .limit_exceeded = c->child.memory.exceeded,
-                .cpu_s = c->child.cpu_s,
-                .wall_s = p->run->phase == RUN_DONE && !c->child.ended_ns ? 0 : wall_s(c),
-                .peak_bytes = peak(&c->child.memory),
+                .limit_exceeded = c->child->memory.exceeded,
+                .cpu_s = c->child->cpu_s,
+                .wall_s = p->run->phase == RUN_DONE && !c->child->ended_ns ? 0 : wall_s(c),
+                .peak_bytes = peak(&c->child->memory),
                 .operation = c->outcome.operation ? c->outcome.operation : "",
                 .message = c->outcome.message,
                 .stderr_tail = c->outcome.tail ? c->outcome.tail : "",

@@ -252,7 +252,7 @@ static bool input_is_over(const struct run *r, const struct sluice_ctx *c)
 static bool stage_is_over(const struct run *r, const struct sluice_ctx *c)
 {
         if (is_command(c))
-                return c->child.state == CHILD_EXITED;
+                return c->child->state == CHILD_EXITED;
         return !is_function(c) || c->function_done || r->stopping;
 }
 
@@ -298,7 +298,7 @@ static void advance_starting(struct run *r)
         if (r->next_spawn < r->plan->stages_nr)
                 return;
         for (size_t i = 0; i < r->plan->stages_nr; i++)
-                if (r->stages[i].child.state == CHILD_STARTING)
+                if (r->stages[i].child->state == CHILD_STARTING)
                         return;
         r->phase = RUN_MOVING;
         wire_start_links(r);
@@ -306,7 +306,7 @@ static void advance_starting(struct run *r)
                 if (r->stages[i].def->ops->started)
                         r->stages[i].def->ops->started(&r->stages[i], r->stages[i].self);
         for (size_t i = 0; i < r->plan->stages_nr; i++) /* a link whose reader is gone already */
-                if (r->stages[i].child.state == CHILD_EXITED && r->stages[i].def->in_link >= 0 &&
+                if (r->stages[i].child->state == CHILD_EXITED && r->stages[i].def->in_link >= 0 &&
                     r->links[r->stages[i].def->in_link].driven)
                         link_poke_sink(&r->links[r->stages[i].def->in_link].link);
         advance_moving(r);
@@ -457,13 +457,13 @@ static int init_stage(struct run *r, int i, const struct sluice_binding *b, size
         *c = (struct sluice_ctx){
                 .run = r, .def = &r->plan->stages[i], .index = i, .config = r->plan->stages[i].config, .want = -1
         };
-        c->child.prep = (struct prepared){ .directory = -1, .cgroup = -1, .stderr_file = -1 };
-        c->child.memory.cgroup = (struct cgroup){ .fd = -1, .parent = -1 };
-        list_init(&c->child.memory.node);
         list_init(&c->calls);
         list_init(&c->fds);
         list_init(&c->parts);
         c->outcome.exit_status = -1;
+        e = child_init(c);
+        if (e < 0)
+                return e;
         for (size_t k = 0; k < n; k++) {
                 if (b[k].stage != i)
                         continue;
@@ -487,7 +487,7 @@ static void free_stages(struct run *r)
                 if (c->own_config && c->config)
                         config_drop(c->def->ops, (void *)(uintptr_t)c->config);
                 free(c->self);
-                free(c->child.tail);
+                child_free(c);
                 free(c->outcome.tail);
                 for (int k = 0; k < SLUICE_REPORTS_MAX; k++)
                         free(c->reports[k].value);

@@ -98,6 +98,7 @@ struct watched {
 };
 
 struct child {
+        struct sluice_ctx *ctx; /* whose it is */
         enum child_state state;
         struct spawn spec;
         struct prepared prep;
@@ -183,7 +184,7 @@ struct sluice_ctx {
         struct addrinfo *addresses;
         size_t pipe_bytes; /* budget held by pipes of its own */
 
-        struct child child;
+        struct child *child; /* of a stage that is no command: one that never was, and is only read */
         struct stage_outcome outcome;
         struct {
                 const char *name;
@@ -322,6 +323,8 @@ void wire_start_links(struct run *r);
 
 /* child.c */
 bool is_command(const struct sluice_ctx *c);
+int child_init(struct sluice_ctx *c);
+void child_free(struct sluice_ctx *c);
 void child_spawn_next(struct run *r);
 void child_ended(struct sluice_ctx *c, const struct child_status *status); /* its end was seen, by whom ever */
 void child_watch(struct sluice_ctx *c);                                    /* ... by us: its guard has gone */

@@ -38,7 +38,7 @@ char *said_text(const struct child *ch)
 
 void said_close(struct sluice_ctx *c)
 {
-        c->child.stderr_read = slot_unref(c->child.stderr_read);
+        c->child->stderr_read = slot_unref(c->child->stderr_read);
         run_wake(c->run);
 }
 
@@ -46,7 +46,7 @@ static void polled(struct op *op)
 {
         struct sluice_ctx *c = op->owner;
 
-        c->child.stderr_op = NULL;
+        c->child->stderr_op = NULL;
         op_free(op);
         said_pump(c);
 }
@@ -60,7 +60,7 @@ static void written(struct op *op)
         struct op *rest = NULL;
 
         if (n < 0)
-                c->child.stderr_deaf = true; /* nobody listens, or the run is over: keep the tail only */
+                c->child->stderr_deaf = true; /* nobody listens, or the run is over: keep the tail only */
         if (left > 0 && !r->stopping)
                 rest = op_new(backend_of(r), OP_WRITE, written, c);
         if (rest) {
@@ -70,7 +70,7 @@ static void written(struct op *op)
                 rest->io.offset = -1;
                 backend_submit(backend_of(r), rest);
         }
-        c->child.stderr_op = rest;
+        c->child->stderr_op = rest;
         op_free(op);
         if (!rest)
                 said_pump(c);
@@ -97,7 +97,7 @@ static bool forward(struct sluice_ctx *c, struct buffer *buffer, size_t bytes)
                 op->io.data = buffer->data;
                 op->io.bytes = (uint32_t)bytes;
                 op->io.offset = -1;
-                c->child.stderr_op = op;
+                c->child->stderr_op = op;
                 backend_submit(b, op);
         }
         slot_unref(out);
@@ -112,16 +112,16 @@ static void arm(struct sluice_ctx *c)
                 said_close(c);
                 return;
         }
-        op_pin(op, c->child.stderr_read, NULL, NULL);
+        op_pin(op, c->child->stderr_read, NULL, NULL);
         op->poll.events = POLLIN;
-        c->child.stderr_op = op;
+        c->child->stderr_op = op;
         backend_submit(backend_of(c->run), op);
 }
 
 /* What to do with the bytes just read. True: read on at once. */
 static bool took(struct sluice_ctx *c, struct buffer *buffer, size_t bytes)
 {
-        struct child *ch = &c->child;
+        struct child *ch = c->child;
 
         tail_add(ch, buffer->data, bytes);
         if (ch->stderr_forward && !ch->stderr_deaf && forward(c, buffer, bytes))
@@ -145,7 +145,7 @@ void said_pump(struct sluice_ctx *c)
         struct buffer *buffer;
         bool again = true;
 
-        if (!c->child.stderr_read || c->child.stderr_op)
+        if (!c->child->stderr_read || c->child->stderr_op)
                 return;
         buffer = buffer_get_own(c->run->loop->pool);
         if (!buffer) {
@@ -153,12 +153,12 @@ void said_pump(struct sluice_ctx *c)
                 return;
         }
         while (again) {
-                ssize_t n = b->ops->try_read(b, c->child.stderr_read, buffer->data, 16384);
+                ssize_t n = b->ops->try_read(b, c->child->stderr_read, buffer->data, 16384);
 
                 again = n == -EINTR;
                 if (n > 0)
                         again = took(c, buffer, (size_t)n);
-                else if (n == -EAGAIN && c->child.state != CHILD_EXITED)
+                else if (n == -EAGAIN && c->child->state != CHILD_EXITED)
                         arm(c);
                 else if (!again)
                         said_close(c); /* its end, or the command's */
@@ -169,7 +169,7 @@ void said_pump(struct sluice_ctx *c)
 /* The command is over. What it said last is read; but a run that is stopping waits for nobody who stalls our stderr. */
 void said_finish(struct sluice_ctx *c)
 {
-        struct op *op = c->child.stderr_op;
+        struct op *op = c->child->stderr_op;
 
         if (!op)
                 said_pump(c);
@@ -179,13 +179,13 @@ void said_finish(struct sluice_ctx *c)
 
 void said_abandon(struct sluice_ctx *c)
 {
-        struct op *op = c->child.stderr_op;
+        struct op *op = c->child->stderr_op;
 
         if (!op || op->state == OP_DONE)
                 return;
         backend_abandon(backend_of(c->run), op);
         c->run->abandoned++;
-        c->child.stderr_op = NULL;
+        c->child->stderr_op = NULL;
         said_close(c);
 }
 
@@ -202,7 +202,7 @@ static int take_slot(struct backend *b, struct slot **ret, int fd)
  * vi look at their stderr too. */
 static enum sluice_stderr destination(const struct sluice_ctx *c)
 {
-        const struct sluice_command_options *o = c->child.prep.options;
+        const struct sluice_command_options *o = c->child->prep.options;
         unsigned flags = c->run->opt.flags;
 
         if (o && o->stderr_to != SLUICE_STDERR_DEFAULT)
@@ -214,22 +214,22 @@ static enum sluice_stderr destination(const struct sluice_ctx *c)
 
 static int open_pipe(struct sluice_ctx *c)
 {
-        const struct sluice_command_options *o = c->child.prep.options;
+        const struct sluice_command_options *o = c->child->prep.options;
         struct backend *b = backend_of(c->run);
         size_t granted;
         int fds[2], e;
 
-        c->child.tail_cap = o && o->stderr_bytes ? o->stderr_bytes : STDERR_TAIL_BYTES;
-        c->child.tail = malloc(c->child.tail_cap);
-        e = c->child.tail ? b->ops->pipe(b, fds, 64 << 10, &granted) : -ENOMEM;
+        c->child->tail_cap = o && o->stderr_bytes ? o->stderr_bytes : STDERR_TAIL_BYTES;
+        c->child->tail = malloc(c->child->tail_cap);
+        e = c->child->tail ? b->ops->pipe(b, fds, 64 << 10, &granted) : -ENOMEM;
         if (e < 0)
                 return e;
-        e = take_slot(b, &c->child.stderr_read, fds[0]);
+        e = take_slot(b, &c->child->stderr_read, fds[0]);
         if (e < 0) {
                 b->ops->close(b, fds[1]);
                 return e;
         }
-        e = take_slot(b, &c->child.fds[2], fds[1]);
+        e = take_slot(b, &c->child->fds[2], fds[1]);
         return e < 0 ? e : b->ops->set_nonblock(b, fds[0], true);
 }
 
@@ -240,13 +240,13 @@ int said_open(struct sluice_ctx *c)
         int fd;
 
         if (to == SLUICE_STDERR_KEEP || to == SLUICE_STDERR_PASS) {
-                c->child.stderr_forward = to == SLUICE_STDERR_PASS;
+                c->child->stderr_forward = to == SLUICE_STDERR_PASS;
                 return open_pipe(c);
         }
         fd = to == SLUICE_STDERR_OURS   ? b->ops->dup(b, STDERR_FILENO)
              : to == SLUICE_STDERR_NULL ? b->ops->open_null(b, true)
-                                        : b->ops->dup(b, c->child.prep.stderr_file);
+                                        : b->ops->dup(b, c->child->prep.stderr_file);
         if (fd < 0 && to == SLUICE_STDERR_OURS)
                 fd = b->ops->open_null(b, true); /* a host without stderr */
-        return fd < 0 ? fd : take_slot(b, &c->child.fds[2], fd);
+        return fd < 0 ? fd : take_slot(b, &c->child->fds[2], fd);
 }

@@ -44,13 +44,13 @@ static void thread_free(struct thread *t)
 static void joined(void *arg)
 {
         struct sluice_ctx *c = arg;
-        struct thread *t = c->child.thread;
+        struct thread *t = c->child->thread;
         struct child_status s = { .known = true };
 
         pthread_join(t->id, NULL);
-        c->child.result = function_result(t->result);
-        c->child.long_line = t->io->mid_line ? t->io->line : 0;
-        c->child.thread = NULL;
+        c->child->result = function_result(t->result);
+        c->child->long_line = t->io->mid_line ? t->io->line : 0;
+        c->child->thread = NULL;
         thread_free(t);
         child_ended(c, &s);
 }
@@ -79,7 +79,7 @@ static int take_side(struct thread *t, int i, int link)
                 stream_join(t->io, i, r->links[link].link.ring, r->loop->pool);
                 return 0;
         }
-        fd = sys_dup(NULL, t->ctx->child.fds[i]->fd);
+        fd = sys_dup(NULL, t->ctx->child->fds[i]->fd);
         return fd < 0 ? fd : stream_take(t->io, i, fd, run_link_is_our_pipe(r, link));
 }
 
@@ -117,10 +117,10 @@ int thread_start(struct sluice_ctx *c)
         }
         r = r < 0 ? r : take_side(t, 0, c->def->in_link);
         r = r < 0 ? r : take_side(t, 1, c->def->out_link);
-        c->child.thread = t;
+        c->child->thread = t;
         r = r < 0 ? r : start(t);
         if (r < 0) {
-                c->child.thread = NULL;
+                c->child->thread = NULL;
                 thread_free(t);
         }
         return r;
@@ -142,12 +142,12 @@ void thread_fini(struct sluice_ctx *c)
 void threads_mark(struct run *r)
 {
         for (size_t i = 0; i < r->plan->stages_nr; i++)
-                if (r->stages[i].child.thread)
-                        stream_mark(r->stages[i].child.thread->io);
+                if (r->stages[i].child->thread)
+                        stream_mark(r->stages[i].child->thread->io);
 }
 
 void thread_cancel(struct sluice_ctx *c)
 {
-        if (c->child.thread)
-                stream_cancel(c->child.thread->io);
+        if (c->child->thread)
+                stream_cancel(c->child->thread->io);
 }

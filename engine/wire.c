@@ -331,7 +331,7 @@ static bool wire_direct(struct run *r, struct run_link *l)
 
         if (!s)
                 return wire_fail(r, -EBADF, "lend");
-        process->child.fds[reads ? 0 : 1] = s;
+        process->child->fds[reads ? 0 : 1] = s;
         if ((reads ? l->words.out_kind : l->words.in_kind) == SLUICE_KIND_SOCKET && !is_thread(process))
                 backend_of(r)->ops->set_nonblock(backend_of(r), s->fd, false);
         if (l->words.out_kind == SLUICE_KIND_TTY || l->words.in_kind == SLUICE_KIND_TTY)
@@ -342,7 +342,7 @@ static bool wire_direct(struct run *r, struct run_link *l)
 
 static bool wire_pipe(struct run *r, struct run_link *l)
 {
-        struct slot **read_end = &r->stages[l->plan->to].child.fds[0], **write_end = &r->stages[l->plan->from].child.fds[1];
+        struct slot **read_end = &r->stages[l->plan->to].child->fds[0], **write_end = &r->stages[l->plan->from].child->fds[1];
         int e = pipe_for_process(backend_of(r), read_end, write_end, &l->process_pipe_bytes);
         struct fd_info info;
 
@@ -364,7 +364,7 @@ static bool pipe_to_child(struct run *r, struct run_link *l, struct sluice_ctx *
         if (e < 0)
                 return wire_fail(r, e, "pipe");
         ours->slot = child_reads ? wr : rd;
-        process->child.fds[child_reads ? 0 : 1] = child_reads ? rd : wr;
+        process->child->fds[child_reads ? 0 : 1] = child_reads ? rd : wr;
         ours->slot->foreign = true;
         b->ops->set_nonblock(b, ours->slot->fd, true);
         ours->kind = SLUICE_KIND_PIPE;
@@ -414,12 +414,12 @@ static bool wire_null(struct run *r, struct sluice_ctx *c)
         for (int i = 0; i < 2; i++) {
                 int fd;
 
-                if (c->child.fds[i])
+                if (c->child->fds[i])
                         continue;
                 fd = b->ops->open_null(b, i == 1);
                 if (fd < 0)
                         return wire_fail(r, fd, "open /dev/null");
-                if (slot_new(&c->child.fds[i], b, fd) < 0) {
+                if (slot_new(&c->child->fds[i], b, fd) < 0) {
                         b->ops->close(b, fd);
                         return wire_fail(r, -ENOMEM, "open /dev/null");
                 }

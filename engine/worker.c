@@ -41,7 +41,7 @@ int sluice_may_fork(void)
 
 bool is_function_process(const struct sluice_ctx *c)
 {
-        return c->child.worker != NULL;
+        return c->child->worker != NULL;
 }
 
 /* It is the host's or another process's word: strerror() and whoever negates it must be able to. */
@@ -52,7 +52,7 @@ int function_result(int returned)
 
 bool has_returned(const struct sluice_ctx *c)
 {
-        return c->child.state == CHILD_EXITED && (is_thread(c) || c->child.returned);
+        return c->child->state == CHILD_EXITED && (is_thread(c) || c->child->returned);
 }
 
 /* ---- the sheet ---- */
@@ -98,10 +98,10 @@ static int make_sheet(struct sluice_ctx *c, struct worker *w)
 /* Its fds stand behind those that the host asked for. */
 static void place_fds(struct sluice_ctx *c, struct worker *w)
 {
-        struct spawn *s = &c->child.spec;
-        struct spawn_fd *extra = c->child.prep.extra;
+        struct spawn *s = &c->child->spec;
+        struct spawn_fd *extra = c->child->prep.extra;
         const int fds[WORKER_FDS] = {
-                [WORKER_FD_SHEET] = w->sheet_fd, [WORKER_FD_OBJECT] = c->child.prep.object, [WORKER_FD_PROGRAM] = w->program_fd
+                [WORKER_FD_SHEET] = w->sheet_fd, [WORKER_FD_OBJECT] = c->child->prep.object, [WORKER_FD_PROGRAM] = w->program_fd
         };
         int first = STDERR_FILENO + 1;
 
@@ -116,7 +116,7 @@ static void place_fds(struct sluice_ctx *c, struct worker *w)
 
 static int prepare_exec(struct sluice_ctx *c, struct worker *w)
 {
-        const struct sluice_command *f = &c->child.command;
+        const struct sluice_command *f = &c->child->command;
 
         w->program_fd = program_open(PROGRAM_WORKER);
         if (w->program_fd < 0) {
@@ -128,24 +128,24 @@ static int prepare_exec(struct sluice_ctx *c, struct worker *w)
         place_fds(c, w);
         w->argv[0] = (char *)"sluice-worker";
         w->argv[WORKER_ARG_FD] = w->first;
-        w->argv[WORKER_ARG_OBJECT] = (char *)(uintptr_t)c->child.prep.name;
+        w->argv[WORKER_ARG_OBJECT] = (char *)(uintptr_t)c->child->prep.name;
         w->argv[WORKER_ARG_SYMBOL] = (char *)(uintptr_t)f->symbol;
         w->argv[WORKER_ARG_ARGUMENT] = (char *)(uintptr_t)(f->argument ? f->argument : "");
-        c->child.spec.path = w->path;
-        c->child.spec.argv = w->argv;
+        c->child->spec.path = w->path;
+        c->child->spec.argv = w->argv;
         return 0;
 }
 
 /* Ours, not the guard's; a group whose leader only the guard knows yet is not to be had. */
 static int prepare_fork(struct sluice_ctx *c)
 {
-        struct spawn *s = &c->child.spec;
+        struct spawn *s = &c->child->spec;
         int r = spawn_may_fork();
 
         if (r < 0)
                 sluice_ctx_note(c, "fork", "this process has another thread by now: it cannot be forked whole");
         s->guard = NULL;
-        c->child.by_guard = false;
+        c->child->by_guard = false;
         if (s->group_mode == SPAWN_GROUP_JOIN && s->group == 0)
                 s->group_mode = SPAWN_GROUP_KEEP;
         return r;
@@ -153,7 +153,7 @@ static int prepare_fork(struct sluice_ctx *c)
 
 int worker_begin(struct sluice_ctx *c)
 {
-        const struct sluice_command *f = &c->child.command;
+        const struct sluice_command *f = &c->child->command;
         struct worker *w;
         int r;
 
@@ -163,8 +163,8 @@ int worker_begin(struct sluice_ctx *c)
         if (!w)
                 return -ENOMEM;
         w->sheet_fd = w->program_fd = -1;
-        c->child.worker = w;
-        c->child.spec.hold_term = true; /* until serve() can answer it: asked to end at once, it ends as a function does */
+        c->child->worker = w;
+        c->child->spec.hold_term = true; /* until serve() can answer it: asked to end at once, it ends as a function does */
         r = make_sheet(c, w);
         if (r < 0)
                 return r;
@@ -181,22 +181,22 @@ static int run_forked(void *arg, struct sluice_stream *io)
 static int in_fork(void *arg, int error)
 {
         struct sluice_ctx *c = arg;
-        struct worker_sheet *sheet = c->child.worker->sheet;
+        struct worker_sheet *sheet = c->child->worker->sheet;
 
         if (error < 0)
                 return serve_refuse(sheet, error, "fork: %s", strerror(-error));
-        environ = (char **)(uintptr_t)c->child.prep.env;
+        environ = (char **)(uintptr_t)c->child->prep.env;
         return serve(sheet, run_forked, c);
 }
 
 int worker_fork(struct sluice_ctx *c)
 {
-        return spawn_fork(&c->child.spec, in_fork, c);
+        return spawn_fork(&c->child->spec, in_fork, c);
 }
 
 void worker_started(struct sluice_ctx *c)
 {
-        struct worker *w = c->child.worker;
+        struct worker *w = c->child->worker;
 
         if (!w)
                 return;
@@ -212,32 +212,32 @@ void worker_started(struct sluice_ctx *c)
 /* There was nothing to run: that too is an answer, in the worker's words. */
 static void take_refusal(struct sluice_ctx *c, const struct worker_sheet *s)
 {
-        c->child.returned = c->child.refused = true;
-        c->child.result = s->result < 0 ? function_result(s->result) : -ENOEXEC;
-        stage_saw(c, c->child.result, "load");
+        c->child->returned = c->child->refused = true;
+        c->child->result = s->result < 0 ? function_result(s->result) : -ENOEXEC;
+        stage_saw(c, c->child->result, "load");
         snprintf(c->outcome.message, sizeof(c->outcome.message), "%s: %.*s", c->def->name, WORKER_WORDS_BYTES, s->words);
 }
 
 /* A function that has returned and then crashed, in a destructor or by exit handlers, has crashed. */
 void worker_ended(struct sluice_ctx *c)
 {
-        const struct child_status *status = &c->child.status;
+        const struct child_status *status = &c->child->status;
         struct worker_sheet s;
 
-        if (!c->child.worker)
+        if (!c->child->worker)
                 return;
-        s = *c->child.worker->sheet; /* what it has left behind may still write there */
+        s = *c->child->worker->sheet; /* what it has left behind may still write there */
         if (s.state == WORKER_REFUSED && !status->signal)
                 take_refusal(c, &s);
         if (s.state != WORKER_RETURNED || (status->known && (status->signal || status->exit_status)))
                 return;
-        c->child.returned = true;
-        c->child.result = function_result(s.result);
+        c->child->returned = true;
+        c->child->result = function_result(s.result);
 }
 
 void worker_fini(struct sluice_ctx *c)
 {
-        struct worker *w = c->child.worker;
+        struct worker *w = c->child->worker;
 
         if (!w)
                 return;
@@ -245,5 +245,5 @@ void worker_fini(struct sluice_ctx *c)
         if (w->sheet)
                 munmap(w->sheet, sizeof(*w->sheet));
         free(w);
-        c->child.worker = NULL;
+        c->child->worker = NULL;
 }

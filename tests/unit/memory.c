@@ -19,6 +19,7 @@ struct bench {
         struct sluice_plan plan;
         struct run run;
         struct sluice_ctx stages[STAGES];
+        struct child children[STAGES];
         struct sluice_command_options options;
         struct sluice_event events[EVENTS_MAX];
         char messages[EVENTS_MAX][128];
@@ -37,7 +38,7 @@ static void on_event(void *arg, const struct sluice_event *e)
 
 static struct watched *watched(struct bench *b)
 {
-        return &b->stages[STAGE].child.memory;
+        return &b->stages[STAGE].child->memory;
 }
 
 static int setup(void **state)
@@ -52,8 +53,10 @@ static int setup(void **state)
                 b->defs[i].name = (char *)(i == STAGE ? "hog" : "other");
                 b->stages[i].run = &b->run;
                 b->stages[i].index = i;
-                b->stages[i].child.pid = PID + i - STAGE;
-                b->stages[i].child.memory.cgroup = (struct cgroup){ .fd = -1, .parent = -1 };
+                b->stages[i].child = &b->children[i];
+                b->children[i].ctx = &b->stages[i];
+                b->stages[i].child->pid = PID + i - STAGE;
+                b->stages[i].child->memory.cgroup = (struct cgroup){ .fd = -1, .parent = -1 };
         }
         *state = b;
         return mkdtemp(b->base) ? cgroup_make(&watched(b)->cgroup, b->base, "stage-1") : -1;
@@ -121,7 +124,7 @@ static void watch(struct bench *b, uint64_t limit_bytes)
         put(b, "memory.oom.group", "0");
         *watched(b) = (struct watched){ .cgroup = watched(b)->cgroup };
         b->options = (struct sluice_command_options){ .memory_bytes = limit_bytes, .flags = SLUICE_COMMAND_OBSERVE_MEMORY };
-        c->child.prep.options = &b->options;
+        c->child->prep.options = &b->options;
         assert_int_equal(memory_begin(c), 0);
         assert_true(watched(b)->on);
         b->events_nr = 0;
@@ -262,7 +265,7 @@ static void who_has_a_limit_or_is_observed_is_watched(void **state)
         struct sluice_ctx *c = &b->stages[STAGE];
 
         assert_false(memory_is_watched(c)); /* without options */
-        c->child.prep.options = &b->options;
+        c->child->prep.options = &b->options;
         for (size_t i = 0; i < COUNT(rows); i++) {
                 put(b, "memory.max", "max\n");
                 put(b, "memory.oom.group", "0");
@@ -278,7 +281,7 @@ static void its_limit_is_the_cgroups(void **state)
         struct bench *b = *state;
         struct sluice_ctx *c = &b->stages[STAGE];
 
-        c->child.prep.options = &b->options;
+        c->child->prep.options = &b->options;
         b->options.memory_bytes = 256 * MIB;
         put(b, "memory.max", "max\n");
         assert_int_equal(memory_begin(c), -ENOENT); /* what cannot be held is not promised */
@@ -294,7 +297,7 @@ static void an_observed_one_gets_no_limit(void **state)
         struct bench *b = *state;
         struct sluice_ctx *c = &b->stages[STAGE];
 
-        c->child.prep.options = &b->options;
+        c->child->prep.options = &b->options;
         b->options.flags = SLUICE_COMMAND_OBSERVE_MEMORY;
         put(b, "memory.max", "max\n");
         assert_int_equal(memory_begin(c), 0);
