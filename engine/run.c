@@ -496,6 +496,12 @@ static void free_stages(struct run *r)
         r->stages = NULL;
 }
 
+/* For none, too: NULL means that there is no memory. */
+static void *room(size_t nr, size_t bytes)
+{
+        return calloc(nr ? nr : 1, bytes);
+}
+
 int run_new(struct run **ret, struct sluice_plan *plan, struct sluice_loop *loop, const struct sluice_binding *b, size_t n)
 {
         struct run *r = calloc(1, sizeof(*r));
@@ -510,9 +516,9 @@ int run_new(struct run **ret, struct sluice_plan *plan, struct sluice_loop *loop
         r->terminal_fd = -1;
         r->explains = -1;
         contain_init(&r->contain);
-        r->stages = calloc(plan->stages_nr + 1, sizeof(*r->stages));
-        r->links = calloc(plan->links_nr + 1, sizeof(*r->links));
-        r->ranks = calloc(plan->stages_nr + 1, sizeof(*r->ranks));
+        r->stages = room(plan->stages_nr, sizeof(*r->stages));
+        r->links = room(plan->links_nr, sizeof(*r->links));
+        r->ranks = room(plan->stages_nr, sizeof(*r->ranks));
         if (!r->stages || !r->links || !r->ranks)
                 goto out;
         for (size_t i = 0; i < plan->stages_nr; i++) {
