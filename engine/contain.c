@@ -418,7 +418,9 @@ static void see(struct contain *c, pid_t pid)
 {
         int fd;
 
-        if (c->seen_nr == CONTAIN_SEEN_MAX)
+        if (!c->seen)
+                c->seen = malloc(CONTAIN_SEEN_MAX * sizeof(*c->seen));
+        if (!c->seen || c->seen_nr == CONTAIN_SEEN_MAX)
                 return;
         fd = (int)syscall(SYS_pidfd_open, pid, 0);
         if (fd >= 0)
@@ -548,6 +550,8 @@ void contain_fini(struct run *r)
         struct loop_guard *g = c->guard;
 
         list_unlink(&c->node);
+        free(c->seen);
+        c->seen = NULL;
         c->guard = NULL;
         if (!g || g->users > 0 || g->op)
                 return;

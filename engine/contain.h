@@ -26,9 +26,9 @@ struct contain {
         struct loop_guard *guard;
         struct list node; /* in the guard's runs */
         uint64_t id;
-        bool asked, empty;          /* GUARD: told to say when nothing is below it; it has */
-        bool told;                  /* ... and was given a moment to */
-        int seen[CONTAIN_SEEN_MAX]; /* WALK: pidfds of the descendants that were found */
+        bool asked, empty; /* GUARD: told to say when nothing is below it; it has */
+        bool told;         /* ... and was given a moment to */
+        int *seen;         /* WALK: pidfds of the descendants that were found; NULL: none was */
         unsigned seen_nr;
         bool guarded, strays; /* for the statistics */
 };
