@@ -354,11 +354,29 @@ static void advance_stopping(struct run *r)
                 begin_settling(r);
 }
 
+/* All but those that are never the ring's. */
+static uint64_t ring_ops(const uint64_t ops[OP_KINDS])
+{
+        uint64_t n = 0;
+
+        for (int kind = 0; kind < OP_KINDS; kind++)
+                n += ops[kind];
+        return n - ops[OP_TIMER] - ops[OP_RESOLVE] - ops[OP_FIND] - ops[OP_IDS] - ops[OP_SYMBOL] - ops[OP_SPAWN];
+}
+
+static struct run_counts counts_of(const struct backend *b)
+{
+        return (struct run_counts){ .ring_ops = ring_ops(b->counts.ops),
+                                    .waits = b->counts.waits,
+                                    .waits_for_ring = b->counts.waits_for_ring,
+                                    .overflows = b->counts.overflows };
+}
+
 static void take_counts(struct run *r)
 {
         r->ended_ns = backend_now_ns(backend_of(r));
         r->cpu_self_s = own_cpu_s() - r->cpu_start_s;
-        r->counts_end = backend_of(r)->counts;
+        r->counts_end = counts_of(backend_of(r));
         r->backend_end = backend_of(r)->kind;
         r->ring_error = backend_of(r)->refused;
         r->pool_end = pool_counts(r->loop->pool);
@@ -585,7 +603,7 @@ void run_start(struct run *r, sluice_done_fn *done, void *arg)
         r->loop->runs++;
         r->started_ns = backend_now_ns(backend_of(r));
         r->cpu_start_s = own_cpu_s();
-        r->counts_start = backend_of(r)->counts;
+        r->counts_start = counts_of(backend_of(r));
         if (r->opt.cancel) {
                 cancel_ref(r->opt.cancel);
                 e = end_watch_cancel(r);

@@ -232,6 +232,11 @@ static inline void run_link_is_copied(struct run_link *l)
         l->mode = l->words.mode = SLUICE_LINK_CROSS;
 }
 
+/* What a run says of its backend (sluice_pipeline_usage). */
+struct run_counts {
+        uint64_t ring_ops, waits, waits_for_ring, overflows;
+};
+
 enum admission { ADMISSION_NONE, ADMISSION_WAITING, ADMISSION_OPEN };
 enum run_phase { RUN_NEW, RUN_OPENING, RUN_COMMITTING, RUN_STARTING, RUN_MOVING, RUN_SETTLING, RUN_CLOSING, RUN_DONE };
 
@@ -273,7 +278,7 @@ struct run {
         uint64_t started_ns, ended_ns;
         double cpu_start_s, cpu_self_s, cpu_children_s;
         unsigned abandoned;
-        struct backend_counts counts_start, counts_end;
+        struct run_counts counts_start, counts_end;
         enum backend_kind backend_end; /* what the loop had come to by the end, and ... */
         int ring_error;                /* ... with what the kernel refused the other */
         struct pool_counts pool_end;

@@ -76,22 +76,11 @@ int sluice_pipeline_stats(const struct sluice_pipeline *p, int link, struct slui
         return 0;
 }
 
-static uint64_t ring_ops(const struct backend_counts *c)
-{
-        uint64_t n = 0;
-
-        for (int kind = 0; kind < OP_KINDS; kind++)
-                if (kind != OP_TIMER && kind != OP_RESOLVE && kind != OP_FIND && kind != OP_IDS && kind != OP_SYMBOL &&
-                    kind != OP_SPAWN)
-                        n += c->ops[kind];
-        return n;
-}
-
 int sluice_pipeline_usage(const struct sluice_pipeline *p, struct sluice_usage *ret)
 {
         const struct run *r = p->run;
         const size_t first_release = offsetof(struct sluice_usage, pool_total_bytes);
-        const struct backend_counts *end, *start;
+        const struct run_counts *end, *start;
         size_t bytes = ret->size; /* a host that was built with older headers has room for fewer */
         struct sluice_usage u;
 
@@ -104,7 +93,7 @@ int sluice_pipeline_usage(const struct sluice_pipeline *p, struct sluice_usage *
                 .wall_s = (double)(r->ended_ns - r->started_ns) / 1e9,
                 .cpu_self_s = r->cpu_self_s,
                 .cpu_children_s = r->cpu_children_s,
-                .ring_ops = ring_ops(end) - ring_ops(start),
+                .ring_ops = end->ring_ops - start->ring_ops,
                 .waits = end->waits - start->waits,
                 .waits_for_ring = end->waits_for_ring - start->waits_for_ring,
                 .overflows = end->overflows,
