@@ -90,7 +90,7 @@ static void drop_lent_copies(struct sluice_ctx *c)
 
 static void spawn_fail(struct sluice_ctx *c, int error, const char *step)
 {
-        if (!c->note[0])
+        if (!words_any(c->note))
                 sluice_ctx_note(c, step, "%s: %s", step, strerror(-error));
         stage_fail(c, error, step);
 }

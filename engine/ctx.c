@@ -334,7 +334,7 @@ void sluice_ctx_note(struct sluice_ctx *c, const char *operation, const char *fo
 
         c->note_operation = operation;
         va_start(args, format);
-        vsnprintf(c->note, sizeof(c->note), format, args);
+        words_say_args(&c->note, NOTE_BYTES, format, args);
         va_end(args);
 }
 

@@ -102,17 +102,17 @@ void stage_fail(struct sluice_ctx *c, int error, const char *operation)
 {
         struct run *r = c->run;
         const char *name = c->def->name;
-        char *message = c->outcome.message;
+        char **message = &c->outcome.message;
 
         if (error == -ECANCELED && r->stopping)
                 return;
-        if (c->note[0] && c->note_operation)
+        if (words_any(c->note) && c->note_operation)
                 operation = c->note_operation;
         if (c->outcome.error == 0) {
-                if (c->note[0])
-                        snprintf(message, MESSAGE_BYTES, "%s: %s%s", name, c->note, refusal(r, error));
+                if (words_any(c->note))
+                        words_say(message, MESSAGE_BYTES, "%s: %s%s", name, c->note, refusal(r, error));
                 else
-                        snprintf(message, MESSAGE_BYTES, "%s: %s: %s%s", name, operation, strerror(-error), refusal(r, error));
+                        words_say(message, MESSAGE_BYTES, "%s: %s: %s%s", name, operation, strerror(-error), refusal(r, error));
         }
         stage_saw(c, error, operation);
         c->outcome.verdict = error == -EPIPE ? SLUICE_VERDICT_PIPE : SLUICE_VERDICT_FAILED;
@@ -121,10 +121,10 @@ void stage_fail(struct sluice_ctx *c, int error, const char *operation)
                 return;
         }
         if (is_expendable(c)) {
-                run_note_failure(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s", message));
+                run_note_failure(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s", words_said(*message)));
                 run_wake(r);
         } else {
-                run_fail(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s", message));
+                run_fail(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s", words_said(*message)));
         }
 }
 

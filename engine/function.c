@@ -84,8 +84,8 @@ static void function_fail(struct sluice_ctx *c, int error)
         struct stage_outcome *o = &c->outcome;
 
         if (o->error == 0)
-                snprintf(o->message, sizeof(o->message), "%s: %s", c->def->name, c->note[0] ? c->note : strerror(-error));
-        stage_saw(c, error, c->note[0] && c->note_operation ? c->note_operation : "process");
+                words_say(&o->message, MESSAGE_BYTES, "%s: %s", c->def->name, words_any(c->note) ? c->note : strerror(-error));
+        stage_saw(c, error, words_any(c->note) && c->note_operation ? c->note_operation : "process");
         finish(c);
         run_may_fail_fast(c);
 }

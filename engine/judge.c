@@ -210,8 +210,8 @@ static int error_of_lent_end(struct run *r, const struct sluice_ctx *c, struct s
 
 static void fail_lent_end(struct run *r, const struct sluice_ctx *sink, int link)
 {
-        struct failure *f =
-                failure_new(r, FAILURE_ENGINE, sink->index, link, sink->outcome.error, "write", "%s", sink->outcome.message);
+        struct failure *f = failure_new(r, FAILURE_ENGINE, sink->index, link, sink->outcome.error, "write", "%s",
+                                        words_said(sink->outcome.message));
 
         if (f)
                 f->inferred = true;
@@ -231,14 +231,13 @@ static void examine_lent_ends(struct run *r)
                 if (error == 0)
                         continue;
                 c->outcome.inferred = true;
-                snprintf(c->outcome.why, sizeof(c->outcome.why), ": probable cause: %s: %s", sink->def->name, strerror(-error));
+                words_say(&c->outcome.why, WHY_BYTES, ": probable cause: %s: %s", sink->def->name, strerror(-error));
                 if (error == -EPIPE || sink->outcome.error)
                         continue;
                 stage_saw(sink, error, "write");
                 sink->outcome.inferred = true;
-                snprintf(sink->outcome.message, sizeof(sink->outcome.message),
-                         "%s: %s (probable cause: it was written by %s, which failed)", sink->def->name, strerror(-error),
-                         c->def->name);
+                words_say(&sink->outcome.message, MESSAGE_BYTES, "%s: %s (probable cause: it was written by %s, which failed)",
+                          sink->def->name, strerror(-error), c->def->name);
                 fail_lent_end(r, sink, r->links[c->def->out_link].link.index);
         }
 }
@@ -292,7 +291,7 @@ static void describe_command(struct sluice_ctx *c)
         stage_saw(c, c->child->memory.exceeded ? -ENOMEM : -ECHILD, c->child->memory.exceeded ? "memory" : "exit");
         if (o->tail && !c->child->stderr_forward) /* else it has been said already */
                 last_line(o->tail, said, sizeof(said));
-        snprintf(o->message, sizeof(o->message), "%s: %s%s%s", c->def->name, what, o->why, said);
+        words_say(&o->message, MESSAGE_BYTES, "%s: %s%s%s", c->def->name, what, words_said(o->why), said);
 }
 
 /* A function saw its errors itself: exact, also where it wrote a file directly. */
@@ -311,7 +310,7 @@ static void describe_returned(struct sluice_ctx *c)
                 last_line(o->tail, said, sizeof(said));
         if (r == -EMSGSIZE && c->child->long_line)
                 snprintf(said, sizeof(said), ": line %llu is longer than it takes", (unsigned long long)c->child->long_line);
-        snprintf(o->message, sizeof(o->message), "%s: %s%s", c->def->name, strerror(-r), said);
+        words_say(&o->message, MESSAGE_BYTES, "%s: %s%s", c->def->name, strerror(-r), said);
 }
 
 static void describe_function(struct sluice_ctx *c)
@@ -320,7 +319,7 @@ static void describe_function(struct sluice_ctx *c)
 
         if (o->cut_short && !o->error) {
                 stage_saw(c, -EPIPE, "write");
-                snprintf(o->message, sizeof(o->message), "%s: its reader went away before everything was read", c->def->name);
+                words_say(&o->message, MESSAGE_BYTES, "%s: its reader went away before everything was read", c->def->name);
         }
 }
 
@@ -331,7 +330,7 @@ static void fail_agent(struct run *r, struct sluice_ctx *c)
         struct stage_outcome *o = &c->outcome;
         const struct child *ch = c->child;
         struct failure *f = failure_new(r, o->verdict == SLUICE_VERDICT_PIPE ? FAILURE_PIPE : FAILURE_AGENT, c->index, -1, o->error,
-                                        o->operation, "%s", o->message);
+                                        o->operation, "%s", words_said(o->message));
 
         if (f && o->tail)
                 f->stderr_tail = strdup(o->tail);

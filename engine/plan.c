@@ -358,9 +358,10 @@ static int describe_planned(const struct stage_def *d, int index, enum sluice_di
                 r = -ENOTSUP;
         if (r < 0)
                 snprintf(note, cap, "%s",
-                         ctx.note[0]           ? ctx.note
+                         words_any(ctx.note)   ? ctx.note
                          : dir == SLUICE_INPUT ? "takes no input: it can only be a source"
                                                : "gives no output: it can only be a sink");
+        free(ctx.note);
         return r;
 }
 

@@ -96,7 +96,7 @@ int sluice_pipeline_stage_result(const struct sluice_pipeline *p, int stage, str
                 .wall_s = p->run->phase == RUN_DONE && !c->child->ended_ns ? 0 : wall_s(c),
                 .peak_bytes = peak(&c->child->memory),
                 .operation = c->outcome.operation ? c->outcome.operation : "",
-                .message = c->outcome.message,
+                .message = words_said(c->outcome.message),
                 .stderr_tail = c->outcome.tail ? c->outcome.tail : "",
         };
         for (int i = 0; i < SLUICE_REPORTS_MAX; i++) {

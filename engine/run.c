@@ -506,6 +506,9 @@ static void free_stages(struct run *r)
                         config_drop(c->def->ops, (void *)(uintptr_t)c->config);
                 free(c->self);
                 child_free(c);
+                free(c->note);
+                free(c->outcome.message);
+                free(c->outcome.why);
                 free(c->outcome.tail);
                 for (int k = 0; k < SLUICE_REPORTS_MAX; k++)
                         free(c->reports[k].value);

@@ -39,6 +39,7 @@
 #include "rank.h"
 #include "reserve.h"
 #include "spawn.h"
+#include "words.h"
 
 enum {
         STDERR_TAIL_BYTES = 4096, /* kept, unless asked otherwise */
@@ -46,6 +47,7 @@ enum {
         STDERR_LATE_BYTES = 1 << 20,
         NOTE_BYTES = 256,
         MESSAGE_BYTES = 512,
+        WHY_BYTES = 160,
 };
 
 /* ---- failures ---- */
@@ -158,8 +160,8 @@ struct stage_outcome {
         bool excused, ignored, inferred;
         unsigned order; /* of its first failure among all of the run; 0: none */
         const char *operation;
-        char message[MESSAGE_BYTES];
-        char why[160]; /* a command's: what was found at the end that it was lent */
+        char *message; /* MESSAGE_BYTES */
+        char *why;     /* WHY_BYTES; a command's: what was found at the end that it was lent */
         char *tail;    /* what a command said last, as text */
 };
 
@@ -177,7 +179,7 @@ struct sluice_ctx {
         struct list fds;   /* struct ctx_fd, the engine's to close */
 
         const char *note_operation;
-        char note[NOTE_BYTES];
+        char *note; /* NOTE_BYTES */
 
         /* results of calls */
         char *found;

@@ -143,7 +143,7 @@ static struct driver_choice choose_driver(struct run *r, const struct run_link *
 
 static bool confirm_fail(struct sluice_ctx *c, int error, const char *what)
 {
-        if (!c->note[0] && what)
+        if (!words_any(c->note) && what)
                 sluice_ctx_note(c, "open", "%s", what);
         stage_fail(c, error, "open");
         return false;

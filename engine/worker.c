@@ -215,7 +215,7 @@ static void take_refusal(struct sluice_ctx *c, const struct worker_sheet *s)
         c->child->returned = c->child->refused = true;
         c->child->result = s->result < 0 ? function_result(s->result) : -ENOEXEC;
         stage_saw(c, c->child->result, "load");
-        snprintf(c->outcome.message, sizeof(c->outcome.message), "%s: %.*s", c->def->name, WORKER_WORDS_BYTES, s->words);
+        words_say(&c->outcome.message, MESSAGE_BYTES, "%s: %.*s", c->def->name, WORKER_WORDS_BYTES, s->words);
 }
 
 /* A function that has returned and then crashed, in a destructor or by exit handlers, has crashed. */
