@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,6 +95,7 @@ void sluice_pipeline_free(struct sluice_pipeline *p)
         }
         run_free(p->run);
         plan_unref(p->plan);
+        free(p->error);
         free(p);
 }
 
@@ -148,10 +148,10 @@ int sluice_pipeline_build(struct sluice_pipeline *p)
                 return 0;
         r = plan_build(p->plan, &stage, text, sizeof(text));
         p->error_stage = stage;
-        p->error[0] = '\0';
+        words_clear(p->error);
         if (r < 0)
-                snprintf(p->error, sizeof(p->error), "%s%s%s", stage >= 0 ? p->plan->stages[stage].name : "",
-                         stage >= 0 ? ": " : "", text);
+                words_say(&p->error, ERROR_BYTES, "%s%s%s", stage >= 0 ? p->plan->stages[stage].name : "", stage >= 0 ? ": " : "",
+                          text);
         return r;
 }
 
@@ -160,15 +160,15 @@ static void keep_error(struct sluice_pipeline *p)
 {
         struct failure *f = failures_first(p->run);
 
-        p->error[0] = '\0';
+        words_clear(p->error);
         p->error_stage = f && !p->run->timed_out ? f->stage : -1;
         if (p->run->timed_out)
-                snprintf(p->error, sizeof(p->error), "the deadline of %lld ms has passed%s%s", (long long)p->run->opt.timeout_ms,
-                         f ? "; " : "", f ? f->message : "");
+                words_say(&p->error, ERROR_BYTES, "the deadline of %lld ms has passed%s%s", (long long)p->run->opt.timeout_ms,
+                          f ? "; " : "", f ? f->message : "");
         else if (f)
-                snprintf(p->error, sizeof(p->error), "%s", f->message);
+                words_say(&p->error, ERROR_BYTES, "%s", f->message);
         else if (p->run->cancelled)
-                snprintf(p->error, sizeof(p->error), "cancelled");
+                words_say(&p->error, ERROR_BYTES, "cancelled");
 }
 
 static void run_done(void *arg, int result)
@@ -199,7 +199,7 @@ int sluice_pipeline_start(struct sluice_pipeline *p, struct sluice_loop *l, slui
         p->run = run;
         p->done = done;
         p->arg = arg;
-        p->error[0] = '\0';
+        words_clear(p->error);
         run_start(run, run_done, p);
         return 0;
 }
@@ -251,7 +251,7 @@ int sluice_pipeline_run(struct sluice_pipeline *p)
                 r = sluice_loop_turn(l, -1);
                 if (r < 0 && !done) {
                         /* The ring itself is gone: nothing can complete any more. */
-                        snprintf(p->error, sizeof(p->error), "the ring failed: %s", strerror(-r));
+                        words_say(&p->error, ERROR_BYTES, "the ring failed: %s", strerror(-r));
                         return r;
                 }
         }
@@ -271,7 +271,7 @@ void sluice_pipeline_stop(struct sluice_pipeline *p)
 
 const char *sluice_pipeline_error(const struct sluice_pipeline *p)
 {
-        return p->error;
+        return words_said(p->error);
 }
 
 int sluice_pipeline_error_stage(const struct sluice_pipeline *p)

@@ -5,6 +5,8 @@
 #include "plan.h"
 #include "run.h"
 
+enum { ERROR_BYTES = MESSAGE_BYTES + 64 };
+
 struct sluice_pipeline {
         struct sluice_plan *plan;
         struct run *run;      /* the last one; NULL: never started */
@@ -12,7 +14,7 @@ struct sluice_pipeline {
         void *arg;
         bool view; /* of what a stage runs copies of: only to be looked at */
         int error_stage;
-        char error[MESSAGE_BYTES + 64];
+        char *error; /* ERROR_BYTES */
 };
 
 /* NULL: no such link, or never started. */
