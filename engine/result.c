@@ -9,9 +9,12 @@
 
 int sluice_ctx_report(struct sluice_ctx *c, const char *name, const char *value)
 {
-        char *copy = strdup(value);
+        char *copy;
         int i = 0;
 
+        if (!c->reports)
+                c->reports = calloc(SLUICE_REPORTS_MAX, sizeof(*c->reports));
+        copy = c->reports ? strdup(value) : NULL;
         if (!copy)
                 return -ENOMEM;
         while (i < SLUICE_REPORTS_MAX && c->reports[i].name && strcmp(c->reports[i].name, name) != 0)
@@ -99,7 +102,7 @@ int sluice_pipeline_stage_result(const struct sluice_pipeline *p, int stage, str
                 .message = words_said(c->outcome.message),
                 .stderr_tail = c->outcome.tail ? c->outcome.tail : "",
         };
-        for (int i = 0; i < SLUICE_REPORTS_MAX; i++) {
+        for (int i = 0; c->reports && i < SLUICE_REPORTS_MAX; i++) {
                 ret->reports[i].name = c->reports[i].name;
                 ret->reports[i].value = c->reports[i].value;
         }

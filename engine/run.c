@@ -510,8 +510,9 @@ static void free_stages(struct run *r)
                 free(c->outcome.message);
                 free(c->outcome.why);
                 free(c->outcome.tail);
-                for (int k = 0; k < SLUICE_REPORTS_MAX; k++)
+                for (int k = 0; c->reports && k < SLUICE_REPORTS_MAX; k++)
                         free(c->reports[k].value);
+                free(c->reports);
         }
         free(r->stages);
         r->stages = NULL;

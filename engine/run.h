@@ -165,6 +165,12 @@ struct stage_outcome {
         char *tail;    /* what a command said last, as text */
 };
 
+/* What a stage says of itself (sluice_ctx_report). */
+struct report {
+        const char *name;
+        char *value;
+};
+
 struct sluice_ctx {
         struct run *run;
         const struct stage_def *def;
@@ -188,10 +194,7 @@ struct sluice_ctx {
 
         struct child *child; /* of a stage that is no command: one that never was, and is only read */
         struct stage_outcome outcome;
-        struct {
-                const char *name;
-                char *value;
-        } reports[SLUICE_REPORTS_MAX];
+        struct report *reports; /* SLUICE_REPORTS_MAX; NULL: it has none */
         /* functions */
         bool function_done;
         unsigned input;             /* which input process() was given last */
