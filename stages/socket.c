@@ -180,6 +180,7 @@ int socket_drained(struct sluice_ctx *ctx, void *self_)
 
 void socket_close(struct sluice_ctx *ctx, void *self_, int error)
 {
+        const struct socket_config *c = sluice_ctx_config(ctx);
         struct socket_self *self = self_;
 
         if (error && !self->shut && self->tcp && self->fd >= 0 && sluice_ctx_linked(ctx, SLUICE_INPUT))
@@ -187,5 +188,5 @@ void socket_close(struct sluice_ctx *ctx, void *self_, int error)
         else if (!self->shut)
                 end_on_close(ctx, self);
         if (self->bound)
-                sluice_ctx_unlink(ctx, self->path.sun_path, NULL);
+                sluice_ctx_unlink(ctx, c->text, NULL);
 }

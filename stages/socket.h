@@ -3,7 +3,6 @@
 #define SLUICE_STAGES_SOCKET_H
 
 #include <netinet/in.h>
-#include <sys/un.h>
 
 #include <sluice/stages.h>
 
@@ -21,9 +20,8 @@ struct socket_self {
         int last_error;
         int shut; /* our sending side is over */
         int tcp;
-        int64_t discarded;       /* bytes of the peer's that nobody wanted */
-        struct sockaddr_un path; /* unix-listen: the file to remove */
-        int bound;
+        int64_t discarded; /* bytes of the peer's that nobody wanted */
+        int bound;         /* unix-listen: there is a file to remove */
 };
 
 int socket_config_copy(void **ret, const void *config);

@@ -6,17 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "socket.h"
 #include "text.h"
 
-static int address_of(const struct socket_config *c, struct sockaddr_un *ret)
+/* It fits: add_unix() has seen to that. */
+static struct sockaddr_un address_of(const struct socket_config *c)
 {
-        *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-        if (strlen(c->text) >= sizeof(ret->sun_path))
-                return -ENAMETOOLONG;
-        memcpy(ret->sun_path, c->text, strlen(c->text) + 1);
-        return 0;
+        struct sockaddr_un a = { .sun_family = AF_UNIX };
+
+        memcpy(a.sun_path, c->text, strlen(c->text) + 1);
+        return a;
 }
 
 /* ---- connect ---- */
@@ -32,13 +33,13 @@ static void connected(struct sluice_ctx *ctx, void *self_, int64_t result)
 
 static int open_connect(struct sluice_ctx *ctx, struct socket_self *self, const struct socket_config *c)
 {
+        const struct sockaddr_un a = address_of(c);
         int fd = sluice_ctx_socket(ctx, AF_UNIX, SOCK_STREAM);
 
         if (fd < 0)
                 return fd;
         self->listener = fd;
-        return sluice_ctx_connect(ctx, fd, (struct sockaddr *)&self->path, sizeof(self->path), socket_connect_timeout(c),
-                                  connected);
+        return sluice_ctx_connect(ctx, fd, (const struct sockaddr *)&a, sizeof(a), socket_connect_timeout(c), connected);
 }
 
 /* ---- listen ---- */
@@ -57,11 +58,12 @@ static void accepted(struct sluice_ctx *ctx, void *self_, int64_t fd)
 static int start_listening(struct sluice_ctx *ctx, struct socket_self *self, const struct socket_config *c)
 {
         mode_t mode = c->opt.mode ? c->opt.mode : 0600;
+        const struct sockaddr_un a = address_of(c);
         int r;
 
         /* bind() makes the file with the socket's own mode less the umask: never wider than asked, not for a moment. */
         sluice_ctx_chmod(ctx, self->listener, NULL, mode);
-        r = sluice_ctx_listen(ctx, self->listener, (struct sockaddr *)&self->path, sizeof(self->path), 1);
+        r = sluice_ctx_listen(ctx, self->listener, (const struct sockaddr *)&a, sizeof(a), 1);
         if (r < 0)
                 return r;
         self->bound = 1;
@@ -118,6 +120,7 @@ static void tried(struct sluice_ctx *ctx, void *self_, int64_t result)
 
 static int open_listen(struct sluice_ctx *ctx, struct socket_self *self, const struct socket_config *c)
 {
+        const struct sockaddr_un a = address_of(c);
         int r;
 
         self->listener = sluice_ctx_socket(ctx, AF_UNIX, SOCK_STREAM);
@@ -132,7 +135,7 @@ static int open_listen(struct sluice_ctx *ctx, struct socket_self *self, const s
         self->fd = sluice_ctx_socket(ctx, AF_UNIX, SOCK_DGRAM);
         if (self->fd < 0)
                 return self->fd;
-        return sluice_ctx_connect(ctx, self->fd, (struct sockaddr *)&self->path, sizeof(self->path), 1000, tried);
+        return sluice_ctx_connect(ctx, self->fd, (const struct sockaddr *)&a, sizeof(a), 1000, tried);
 }
 
 static int unix_open(struct sluice_ctx *ctx, void *self_)
@@ -142,9 +145,7 @@ static int unix_open(struct sluice_ctx *ctx, void *self_)
         int r;
 
         self->fd = self->listener = -1;
-        r = address_of(c, &self->path);
-        if (r == 0)
-                r = c->listen ? open_listen(ctx, self, c) : open_connect(ctx, self, c);
+        r = c->listen ? open_listen(ctx, self, c) : open_connect(ctx, self, c);
         return r < 0 ? r : -EINPROGRESS;
 }
 
