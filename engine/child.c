@@ -104,12 +104,12 @@ static void set_group(struct sluice_ctx *c)
 
         s->terminal = -1;
         s->group_mode = SPAWN_GROUP_KEEP;
-        if (!(r->opt.flags & SLUICE_PROCESS_GROUP))
+        if (!(r->opt->flags & SLUICE_PROCESS_GROUP))
                 return;
         s->group_mode = r->has_leader ? SPAWN_GROUP_JOIN : SPAWN_GROUP_NEW;
         s->group = r->group; /* 0: the guard knows, and will tell us when the starts are confirmed */
         r->has_leader = true;
-        if (r->opt.flags & SLUICE_TERMINAL && r->terminal_taken && r->terminal_fd < 0)
+        if (r->opt->flags & SLUICE_TERMINAL && r->terminal_taken && r->terminal_fd < 0)
                 r->terminal_fd = terminal_open();
         s->terminal = r->terminal_fd;
 }
@@ -137,7 +137,7 @@ static void fill_spec(struct sluice_ctx *c)
                                    .directory = p->directory,
                                    .extra = p->extra,
                                    .extra_nr = (uint32_t)o->fds_nr,
-                                   .die_with_parent = r->opt.flags & SLUICE_DIE_WITH_PARENT && loop_exclusive(r->loop),
+                                   .die_with_parent = r->opt->flags & SLUICE_DIE_WITH_PARENT && loop_exclusive(r->loop),
                                    .set_umask = o->flags & SLUICE_COMMAND_UMASK,
                                    .umask = o->umask,
                                    .nice = o->nice,

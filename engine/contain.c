@@ -280,7 +280,7 @@ static int make_leaf(struct run *r, const char *base)
 
 static int begin_cgroup(struct run *r)
 {
-        const char *base = r->opt.cgroup;
+        const char *base = r->opt->cgroup;
         char path[PATH_BYTES];
         int e;
 
@@ -304,7 +304,7 @@ static int begin_auto(struct run *r, bool guard)
                 return e;
         e = begin_cgroup(r);
         c->kind = SLUICE_CONTAIN_CGROUP;
-        if (e == 0 || r->opt.contain == SLUICE_CONTAIN_CGROUP)
+        if (e == 0 || r->opt->contain == SLUICE_CONTAIN_CGROUP)
                 return e;
         c->kind = guard ? SLUICE_CONTAIN_GUARD : SLUICE_CONTAIN_WALK;
         if (!guard)
@@ -346,8 +346,8 @@ static void split_leaf(struct run *r)
 int contain_begin(struct run *r)
 {
         struct contain *c = &r->contain;
-        enum sluice_contain wanted = r->opt.contain;
-        bool guard = r->opt.flags & SLUICE_GUARD;
+        enum sluice_contain wanted = r->opt->contain;
+        bool guard = r->opt->flags & SLUICE_GUARD;
         int e = 0;
 
         if (c->kind != SLUICE_CONTAIN_AUTO)

@@ -560,7 +560,7 @@ void sluice_ctx_cancel(struct sluice_ctx *c)
 
 int sluice_ctx_may_block(const struct sluice_ctx *c)
 {
-        return c->run->opt.driver == SLUICE_DRIVER_RING || !loop_exclusive(c->run->loop);
+        return c->run->opt->driver == SLUICE_DRIVER_RING || !loop_exclusive(c->run->loop);
 }
 
 ssize_t sluice_ctx_try_read(struct sluice_ctx *c, int fd, void *data, size_t bytes)

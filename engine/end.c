@@ -102,7 +102,7 @@ void end_start_grace(struct run *r)
         op = op_new(backend_of(r), OP_TIMER, grace_over, r);
         if (!op)
                 return;
-        op->timer.at_ns = backend_now_ns(backend_of(r)) + (uint64_t)r->opt.grace_ms * 1000000u;
+        op->timer.at_ns = backend_now_ns(backend_of(r)) + (uint64_t)r->opt->grace_ms * 1000000u;
         r->grace_op = op;
         backend_submit(backend_of(r), op);
 }
@@ -266,7 +266,7 @@ int end_watch_deadline(struct run *r)
 
         if (!op)
                 return -ENOMEM;
-        op->timer.at_ns = backend_now_ns(backend_of(r)) + (uint64_t)r->opt.timeout_ms * 1000000u;
+        op->timer.at_ns = backend_now_ns(backend_of(r)) + (uint64_t)r->opt->timeout_ms * 1000000u;
         r->deadline_op = op;
         backend_submit(backend_of(r), op);
         return 0;
@@ -316,7 +316,7 @@ static void alive_read(struct op *op);
 
 static void alive_ended(struct run *r)
 {
-        sluice_cancel_fire(r->opt.cancel);
+        sluice_cancel_fire(r->opt->cancel);
 }
 
 static bool read_by_operation(struct run *r)
@@ -375,7 +375,7 @@ static void alive_polled(struct op *op)
 
 int end_watch_cancel(struct run *r)
 {
-        struct sluice_cancel *token = r->opt.cancel;
+        struct sluice_cancel *token = r->opt->cancel;
         int e = watch(r, cancel_fd(token), &r->cancel_fd, &r->cancel_op, cancel_fired);
 
         if (e == 0 && cancel_alive_fd(token) >= 0)

@@ -46,7 +46,7 @@ void run_fail(struct run *r, struct failure *f)
         run_note_failure(r, f);
         if (f && f->class != FAILURE_ENGINE)
                 return;
-        r->failed_fast |= (r->opt.flags & SLUICE_FAIL_FAST) != 0;
+        r->failed_fast |= (r->opt->flags & SLUICE_FAIL_FAST) != 0;
         run_stop(r);
 }
 
@@ -94,7 +94,7 @@ static bool is_expendable(const struct sluice_ctx *c)
 {
         bool found = false, allow = forks_allow(c->run, c->index, &found);
 
-        return c->run->phase >= RUN_MOVING && !(c->run->opt.flags & SLUICE_FAIL_FAST) && found && allow;
+        return c->run->phase >= RUN_MOVING && !(c->run->opt->flags & SLUICE_FAIL_FAST) && found && allow;
 }
 
 /* An end that failed ends the run; one whose failure is to be ignored only itself, if it had begun to move. */

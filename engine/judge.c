@@ -150,7 +150,7 @@ void judge(struct run *r)
                                                    .ignored = c->outcome.ignored,
                                                    .order = c->outcome.order };
         }
-        r->explains = rank(r->ranks, nr, r->opt.flags & SLUICE_EARLY_EXIT_OK);
+        r->explains = rank(r->ranks, nr, r->opt->flags & SLUICE_EARLY_EXIT_OK);
         for (size_t i = 0; i < nr; i++)
                 r->stages[i].outcome.excused = r->ranks[i].excused;
 }

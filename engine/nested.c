@@ -62,11 +62,12 @@ int sluice_ctx_run(struct sluice_ctx *c, struct sluice_plan *plan, const struct 
                 return -ENOMEM;
         *p = (struct part){ .ctx = c, .then = then, .arg = arg };
         r = run_new(&p->run, plan, c->run->loop, b, n);
+        r = r < 0 ? r : run_inherit(p->run, c->run);
         if (r < 0) {
+                run_free(p->run);
                 free(p);
                 return r;
         }
-        run_inherit(p->run, c->run);
         p->run->free_when_done = true;
         list_push(&c->parts, &p->node);
         run_start(p->run, part_over, p);

@@ -163,7 +163,7 @@ static void keep_error(struct sluice_pipeline *p)
         words_clear(p->error);
         p->error_stage = f && !p->run->timed_out ? f->stage : -1;
         if (p->run->timed_out)
-                words_say(&p->error, ERROR_BYTES, "the deadline of %lld ms has passed%s%s", (long long)p->run->opt.timeout_ms,
+                words_say(&p->error, ERROR_BYTES, "the deadline of %lld ms has passed%s%s", (long long)p->run->opt->timeout_ms,
                           f ? "; " : "", f ? f->message : "");
         else if (f)
                 words_say(&p->error, ERROR_BYTES, "%s", f->message);

@@ -28,7 +28,7 @@ static int failed(struct sluice_ctx *c, const char *operation, const char *what,
 
 static int make_environment(struct sluice_ctx *c)
 {
-        const struct sluice_options *all = &c->run->opt;
+        const struct sluice_options *all = c->run->opt;
         struct prepared *p = &c->child->prep;
         const struct sluice_command_options *o = p->options;
         int r;
@@ -49,7 +49,7 @@ static const char *directory_of(const struct sluice_ctx *c)
 {
         const struct sluice_command_options *o = c->child->prep.options;
 
-        return o && o->directory ? o->directory : c->run->opt.directory;
+        return o && o->directory ? o->directory : c->run->opt->directory;
 }
 
 static void directory_opened(struct sluice_ctx *c, void *self, int64_t fd)

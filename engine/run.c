@@ -229,7 +229,7 @@ void run_may_fail_fast(struct sluice_ctx *c)
 {
         struct run *r = c->run;
 
-        if (!(r->opt.flags & SLUICE_FAIL_FAST) && !stage_is_strict(c))
+        if (!(r->opt->flags & SLUICE_FAIL_FAST) && !stage_is_strict(c))
                 return;
         if (r->stopping || r->phase >= RUN_SETTLING || !judge_has_failure(r))
                 return;
@@ -420,8 +420,8 @@ static void finish(struct run *r)
         r->result = failures_result(r);
         take_counts(r);
         r->loop->runs--;
-        if (r->opt.cancel)
-                sluice_cancel_unref(r->opt.cancel);
+        if (r->opt->cancel)
+                sluice_cancel_unref(r->opt->cancel);
         /* The callback may free the pipeline, and this run with it. */
         own = r->free_when_done;
         if (r->done)
@@ -534,7 +534,7 @@ int run_new(struct run **ret, struct sluice_plan *plan, struct sluice_loop *loop
         list_init(&r->node);
         r->loop = loop;
         r->plan = plan_ref(plan);
-        r->opt = plan->opt;
+        r->opt = &plan->opt;
         r->terminal_fd = -1;
         r->explains = -1;
         contain_init(&r->contain);
@@ -568,14 +568,20 @@ out:
 
 /* The deadline, the token and the events are the outer run's to act on, and so is the terminal: what it stops and continues is
  * its group; ours stays in the host's, and gets the terminal's signals with it. */
-void run_inherit(struct run *r, struct run *outer)
+int run_inherit(struct run *r, struct run *outer)
 {
+        struct sluice_options *o = malloc(sizeof(*o));
+
+        if (!o)
+                return -ENOMEM;
+        *o = *outer->opt;
+        o->flags &= ~(unsigned)(SLUICE_PROCESS_GROUP | SLUICE_TERMINAL);
+        o->timeout_ms = 0;
+        o->cancel = NULL;
+        o->event = NULL;
         r->outer = outer;
-        r->opt = outer->opt;
-        r->opt.flags &= ~(unsigned)(SLUICE_PROCESS_GROUP | SLUICE_TERMINAL);
-        r->opt.timeout_ms = 0;
-        r->opt.cancel = NULL;
-        r->opt.event = NULL;
+        r->opt = r->inherited = o;
+        return 0;
 }
 
 void run_free(struct run *r)
@@ -587,6 +593,7 @@ void run_free(struct run *r)
         free_stages(r);
         free(r->links);
         free(r->ranks);
+        free(r->inherited);
         plan_unref(r->plan);
         free(r);
 }
@@ -608,11 +615,11 @@ void run_start(struct run *r, sluice_done_fn *done, void *arg)
         r->started_ns = backend_now_ns(backend_of(r));
         r->cpu_start_s = own_cpu_s();
         r->counts_start = counts_of(backend_of(r));
-        if (r->opt.cancel) {
-                cancel_ref(r->opt.cancel);
+        if (r->opt->cancel) {
+                cancel_ref(r->opt->cancel);
                 e = end_watch_cancel(r);
         }
-        if (e == 0 && r->opt.timeout_ms > 0)
+        if (e == 0 && r->opt->timeout_ms > 0)
                 e = end_watch_deadline(r);
         if (e < 0)
                 run_fail(r, failure_new(r, FAILURE_ENGINE, -1, -1, e, "start", "start: %s", strerror(-e)));

@@ -254,7 +254,8 @@ struct run {
         struct pool_waiter waiter;
         struct post admitted;
         uint64_t reserved_bytes;
-        struct sluice_options opt; /* the plan's; a nested run's: those of the run around it. Borrowed, all of it */
+        const struct sluice_options *opt; /* the plan's, or ... */
+        struct sluice_options *inherited; /* ... a nested run's own: those of the run around it. What they point to is borrowed */
         enum run_phase phase;
         struct sluice_ctx *stages;
         struct run_link *links;
@@ -301,8 +302,8 @@ static inline bool run_link_is_our_pipe(const struct run *r, int link)
 }
 
 int run_new(struct run **ret, struct sluice_plan *plan, struct sluice_loop *loop, const struct sluice_binding *b, size_t n);
-/* For a part of a run: its options, before the start. */
-void run_inherit(struct run *r, struct run *outer);
+/* For a part of a run: its options, before the start. -ENOMEM. */
+int run_inherit(struct run *r, struct run *outer);
 void run_start(struct run *r, sluice_done_fn *done, void *arg);
 /* From the loop: something happened. */
 void run_advance(struct run *r);

@@ -203,7 +203,7 @@ static int take_slot(struct backend *b, struct slot **ret, int fd)
 static enum sluice_stderr destination(const struct sluice_ctx *c)
 {
         const struct sluice_command_options *o = c->child->prep.options;
-        unsigned flags = c->run->opt.flags;
+        unsigned flags = c->run->opt->flags;
 
         if (o && o->stderr_to != SLUICE_STDERR_DEFAULT)
                 return o->stderr_to;

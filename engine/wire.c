@@ -127,14 +127,14 @@ static struct driver_choice choose_driver(struct run *r, const struct run_link *
                                           const struct fd_info *in, int64_t out_offset)
 {
         const struct driver_facts facts = {
-                .forced = r->opt.driver,
+                .forced = r->opt->driver,
                 .copy_only = l->mode == SLUICE_LINK_CROSS,
                 .may_block = (out->kind == FD_FILE && !out->in_memory) || (in->kind == FD_FILE && !in->in_memory),
                 .may_be_cached = out->kind == FD_FILE && in->kind != FD_FILE && l->words.out_io & SLUICE_IO_FD && out_offset >= 0,
                 .child_pipe = (l->words.out_io | l->words.in_io) & SLUICE_IO_INHERIT,
                 .foreign_pipe = out->kind == FD_PIPE || in->kind == FD_PIPE,
                 .sockets = out->kind == FD_SOCKET && in->kind == FD_SOCKET,
-                .forbid_copy = r->opt.flags & SLUICE_FORBID_COPY,
+                .forbid_copy = r->opt->flags & SLUICE_FORBID_COPY,
                 .exclusive = loop_exclusive(r->loop),
         };
 
@@ -183,7 +183,7 @@ static bool confirm_link(struct run *r, struct run_link *l)
         l->link.driver = choice.driver;
         if (choice.driver == SLUICE_DRIVER_COPY)
                 run_link_is_copied(l);
-        l->link.forbid_copy = r->opt.flags & SLUICE_FORBID_COPY;
+        l->link.forbid_copy = r->opt->flags & SLUICE_FORBID_COPY;
         if (l->link.forbid_copy && choice.driver == SLUICE_DRIVER_COPY)
                 return confirm_fail(to, -EOPNOTSUPP, "its input would be copied through userspace, which is forbidden");
         if (from->def->ops->more) {

@@ -48,7 +48,7 @@ static int setup(void **state)
         snprintf(b->base, sizeof(b->base), "/dev/shm/sluice-memory-XXXXXX");
         b->plan = (struct sluice_plan){ .stages = b->defs, .stages_nr = STAGES };
         b->plan.opt = (struct sluice_options){ .size = sizeof(b->plan.opt), .event = on_event, .event_arg = b };
-        b->run = (struct run){ .plan = &b->plan, .opt = b->plan.opt, .stages = b->stages };
+        b->run = (struct run){ .plan = &b->plan, .opt = &b->plan.opt, .stages = b->stages };
         for (int i = 0; i < STAGES; i++) {
                 b->defs[i].name = (char *)(i == STAGE ? "hog" : "other");
                 b->stages[i].run = &b->run;
@@ -240,7 +240,7 @@ static void nobody_need_listen(void **state)
 {
         struct bench *b = *state;
 
-        b->run.opt.event = NULL;
+        b->plan.opt.event = NULL;
         put(b, "memory.peak", "4096\n");
         put(b, "memory.events", KILLED(1));
         watch(b, 1);
