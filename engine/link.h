@@ -39,7 +39,6 @@
 #include "list.h"
 #include "loop.h"
 #include "pipe.h"
-#include "reserve.h"
 #include "segment.h"
 
 /* One side as the link drives it. */
@@ -118,13 +117,10 @@ struct link {
         struct pipe *pipe;
         struct buffer *buffer;
         uint32_t buffer_at, buffer_bytes;
-        bool waits_buffer; /* for one to be given back (link_buffer.c): nothing moves meanwhile */
-        struct pool_waiter buffer_waiter;
-        struct post buffer_post;
-        struct buffer *buffer_granted;
-        unsigned buffers_abandoned; /* that were the run's */
-        struct mover fill, drain;   /* straight: fill alone */
-        struct op *watch;           /* of a quiet link: a poll for the end of whoever reads */
+        struct buffer_wait *waits_buffer; /* for one to be given back (link_buffer.c): nothing moves meanwhile; NULL: it does not */
+        unsigned buffers_abandoned;       /* that were the run's */
+        struct mover fill, drain;         /* straight: fill alone */
+        struct op *watch;                 /* of a quiet link: a poll for the end of whoever reads */
 
         int result; /* 0 or negative errno */
         bool early; /* the sink wanted no more */

@@ -9,26 +9,35 @@
  *
  * Called by link.c; calls reserve.c and pool.c. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "check.h"
 #include "link.h"
 #include "pool.h"
 
+struct buffer_wait {
+        struct pool_waiter waiter;
+        struct post post;
+        struct link *link;
+        struct buffer *granted;
+};
+
 /* From whoever gave one back, on any thread. */
 static void granted(struct pool_waiter *w)
 {
-        struct link *l = container_of(w, struct link, buffer_waiter);
+        struct buffer_wait *wait = container_of(w, struct buffer_wait, waiter);
 
-        loop_post(l->loop, &l->buffer_post);
+        loop_post(wait->link->loop, &wait->post);
 }
 
 static void arrived(void *arg)
 {
-        struct link *l = arg;
-        struct buffer *b = l->buffer_granted;
+        struct buffer_wait *wait = arg;
+        struct link *l = wait->link;
+        struct buffer *b = wait->granted;
 
-        l->waits_buffer = false;
-        l->buffer_granted = NULL;
+        l->waits_buffer = NULL;
+        free(wait);
         if (l->state != LINK_MOVING) {
                 buffer_unref(b);
                 link_end_if_idle(l);
@@ -41,24 +50,36 @@ static void arrived(void *arg)
                 link_fail(l, LINK_SOURCE, -ENOMEM, "buffer");
 }
 
-static int wait_in_line(struct link *l)
+static int reserve_or_wait(struct link *l, struct buffer_wait *wait)
 {
         struct sluice_pool *pool = l->loop->pool;
         int r;
 
-        l->buffer_waiter = (struct pool_waiter){ .granted = granted, .buffer = &l->buffer_granted };
-        list_init(&l->buffer_waiter.node);
-        l->buffer_post = (struct post){ .fn = arrived, .arg = l };
-        list_init(&l->buffer_post.node);
-        r = pool_reserve(pool, pool->buffer_bytes, &l->buffer_waiter);
+        *wait = (struct buffer_wait){ .waiter = { .granted = granted, .buffer = &wait->granted },
+                                      .post = { .fn = arrived, .arg = wait },
+                                      .link = l };
+        list_init(&wait->waiter.node);
+        list_init(&wait->post.node);
+        r = pool_reserve(pool, pool->buffer_bytes, &wait->waiter);
         if (r == 0) {
                 r = pool_take_own(pool, &l->buffer);
                 if (r < 0)
                         pool_unreserve(pool, pool->buffer_bytes);
-                return r;
         }
-        l->waits_buffer = r == -EINPROGRESS;
-        return l->waits_buffer ? 0 : r;
+        return r;
+}
+
+static int wait_in_line(struct link *l)
+{
+        struct buffer_wait *wait = malloc(sizeof(*wait));
+        int r = wait ? reserve_or_wait(l, wait) : -ENOMEM;
+
+        if (r == -EINPROGRESS) {
+                l->waits_buffer = wait;
+                return 0;
+        }
+        free(wait);
+        return r;
 }
 
 int link_buffer_take(struct link *l)
@@ -74,8 +95,10 @@ int link_buffer_take(struct link *l)
 /* One that has been granted meanwhile arrives yet. */
 void link_buffer_cancel(struct link *l)
 {
-        if (l->waits_buffer && pool_wait_cancel(l->loop->pool, &l->buffer_waiter))
-                l->waits_buffer = false;
+        if (!l->waits_buffer || !pool_wait_cancel(l->loop->pool, &l->waits_buffer->waiter))
+                return;
+        free(l->waits_buffer);
+        l->waits_buffer = NULL;
 }
 
 /* It outlives the run, and takes its reservation with it. */
