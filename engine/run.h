@@ -37,7 +37,6 @@
 #include "plan.h"
 #include "pool.h"
 #include "rank.h"
-#include "reserve.h"
 #include "spawn.h"
 #include "words.h"
 
@@ -251,8 +250,7 @@ struct run {
         struct sluice_plan *plan;
         struct run *outer; /* whose part it is; NULL: nobody's */
         enum admission admission;
-        struct pool_waiter waiter;
-        struct post admitted;
+        struct admit_wait *admit_wait; /* WAITING, or NULL */
         uint64_t reserved_bytes;
         const struct sluice_options *opt; /* the plan's, or ... */
         struct sluice_options *inherited; /* ... a nested run's own: those of the run around it. What they point to is borrowed */
