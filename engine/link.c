@@ -208,18 +208,11 @@ void link_abandon(struct link *l)
 
 /* ---- start ---- */
 
-static int take_vessel(struct link *l)
+int link_take_vessel(struct link *l)
 {
         int r;
 
-        if (link_lends(l)) {
-                link_lend_init(l);
-                return 0;
-        }
         if (l->driver != SLUICE_DRIVER_COPY) {
-                l->straight = l->source.pipe || l->sink.pipe;
-                if (l->straight)
-                        return 0;
                 r = pipe_get(&l->loop->pipes, &l->pipe);
                 if (r == 0) {
                         l->pipe_bytes = l->pipe->capacity_bytes;
@@ -233,13 +226,27 @@ static int take_vessel(struct link *l)
         return link_buffer_take(l);
 }
 
+/* A pipe is taken when there is something to fill it with (link_step.c). Not by a link that must not copy: it has one now, or
+ * fails before anything was moved. */
+static int begin(struct link *l)
+{
+        const bool copies = l->driver == SLUICE_DRIVER_COPY;
+
+        if (link_lends(l)) {
+                link_lend_init(l);
+                return 0;
+        }
+        l->straight = !copies && (l->source.pipe || l->sink.pipe);
+        return !l->straight && (copies || l->forbid_copy) ? link_take_vessel(l) : 0;
+}
+
 void link_start(struct link *l)
 {
         int r;
 
         ASSERT(l->state == LINK_IDLE);
         l->state = LINK_MOVING;
-        r = l->source.slot ? take_vessel(l) : 0;
+        r = l->source.slot ? begin(l) : 0;
         if (r < 0)
                 link_fail(l, LINK_SOURCE, r, "pipe");
         else

@@ -9,7 +9,7 @@
  *  While MOVING, up to two movers work on the first segment:
  *
  *      straight   source ----splice----> sink                  one of the two is a pipe
- *      pipe       source --fill--> pipe --drain--> sink        neither is
+ *      pipe       source --fill--> pipe --drain--> sink        neither is; given back while it waits for the source, empty
  *      buffer     source --fill--> buffer --drain--> sink      one of them cannot be spliced
  *      lent       pipe or buffer, held while bytes are inside  both are sockets (link_lend.c)
  *
@@ -140,6 +140,7 @@ void link_end_if_idle(struct link *l);
 void link_cancel_ops(struct link *l);
 bool link_busy(const struct link *l);    /* a move is in the kernel */
 bool link_has_ops(const struct link *l); /* or a wait is */
+int link_take_vessel(struct link *l);    /* a pipe; of a link that copies a buffer, or a place in the line for one */
 int link_buffer_take(struct link *l);
 void link_buffer_cancel(struct link *l);
 void link_buffer_abandon(struct link *l, const struct op *op);

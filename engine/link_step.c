@@ -50,6 +50,18 @@ static bool step_straight(struct link *l, struct segment *s)
         return l->fill.state == MOVER_IDLE;
 }
 
+/* A link that waits for its source with nothing inside has no pipe meanwhile: there may be thousands of them. One that must not
+ * copy keeps it, since there might be none when the bytes come. */
+static void give_pipe_back(struct link *l)
+{
+        bool waits = l->quiet || l->fill.state == MOVER_ARMED;
+
+        if (!waits || !l->pipe || l->buffer || l->pipe->bytes > 0 || l->forbid_copy || link_busy(l))
+                return;
+        pipe_put(&l->loop->pipes, l->pipe);
+        l->pipe = NULL;
+}
+
 /* Into the pipe. Half of it at a time when the ring drives, so that fill and drain can be in flight together and the
  * fill never waits for the drain. */
 static bool step_fill_pipe(struct link *l, struct segment *s)
@@ -128,7 +140,7 @@ static bool step_drain_pipe(struct link *l)
         };
         ssize_t r;
 
-        if (l->pipe->bytes <= 0)
+        if (!l->pipe || l->pipe->bytes <= 0)
                 return false;
         m.bytes = (uint32_t)l->pipe->bytes;
         if (link_by_ring(l, NULL)) {
@@ -230,6 +242,7 @@ static void become_quiet(struct link *l)
         if (l->quiet)
                 return;
         l->quiet = true;
+        give_pipe_back(l);
         l->counts.waits_upstream++;
         watch_reader(l);
 }
@@ -253,6 +266,22 @@ static bool ask_for_more(struct link *l, struct segment *s)
         else
                 l->grows = false;
         return true;
+}
+
+static bool take_again(struct link *l)
+{
+        int r = link_take_vessel(l);
+
+        if (r < 0)
+                link_fail(l, LINK_SOURCE, r, "pipe");
+        return r == 0;
+}
+
+static bool fill_vessel(struct link *l, struct segment *s)
+{
+        if (l->buffer)
+                return step_fill_buffer(l, s);
+        return l->pipe ? step_fill_pipe(l, s) : take_again(l);
 }
 
 static bool segment_is_done(const struct link *l, const struct segment *s)
@@ -290,9 +319,11 @@ static bool move_fd(struct link *l, struct segment *s)
         if (l->straight)
                 return l->fill.state == MOVER_IDLE && step_straight(l, s);
         if (l->fill.state == MOVER_IDLE && ((l->buffer && l->pipe) || (!l->source_end && s->length != 0)))
-                progress |= l->buffer ? step_fill_buffer(l, s) : step_fill_pipe(l, s);
+                progress |= fill_vessel(l, s);
         if (l->state == LINK_MOVING && l->drain.state == MOVER_IDLE && !l->copy_why)
                 progress |= l->buffer ? step_drain_buffer(l) : step_drain_pipe(l);
+        if (l->state == LINK_MOVING)
+                give_pipe_back(l);
         return progress || l->copy_why;
 }
 
