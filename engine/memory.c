@@ -73,7 +73,7 @@ static void take_sample(struct sluice_ctx *c, uint64_t bytes)
 {
         struct watched *w = &c->child->memory;
 
-        w->samples++;
+        w->samples += bytes > 0; /* one that saw nothing, as of a zombie, is none */
         if (bytes > w->peak_bytes)
                 w->peak_bytes = bytes;
         if (!w->limit_bytes || bytes < w->limit_bytes)

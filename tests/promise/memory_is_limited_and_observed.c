@@ -196,6 +196,30 @@ static void test_short_life_is_seen(void **state)
                 observe("0", "0", 0, SLUICE_COMMAND_OBSERVE_MEMORY, 1);
 }
 
+/* On the loop's thread: the first sample is due, and finds a zombie. */
+static void tell_late(void *arg, const struct sluice_event *e)
+{
+        siginfo_t info;
+
+        tell(arg, e);
+        if (e->kind != SLUICE_EVENT_START)
+                return;
+        waitid(P_PID, (id_t)e->pid, &info, WEXITED | WNOWAIT);
+        poll(NULL, 0, 20);
+}
+
+static void test_a_zombie_uses_nothing(void **state)
+{
+        struct told t = { .stage = -1 };
+        struct sluice_pipeline *p = t_new(T_OPTIONS(.event = tell_late, .event_arg = &t));
+
+        (void)state;
+        t_ok(sluice_add_command(p, T_ARGV("true"), T_COMMAND(.flags = SLUICE_COMMAND_OBSERVE_MEMORY)));
+        t_run(p, 0);
+        check_peak(p, &t, 1);
+        sluice_pipeline_free(p);
+}
+
 /* A command that fails of its own ends being watched, too. */
 static void test_failure_below_the_limit(void **state)
 {
@@ -233,6 +257,7 @@ int main(int argc, char **argv)
                 T_TEST(test_observe),
                 T_TEST(test_below_the_limit),
                 T_TEST(test_short_life_is_seen),
+                T_TEST(test_a_zombie_uses_nothing),
                 T_TEST(test_failure_below_the_limit),
                 T_TEST(test_not_asked_for),
         };
