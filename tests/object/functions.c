@@ -30,6 +30,15 @@ static int hidden(void *arg, struct sluice_stream *io)
 /* Its address can be had, its name cannot. */
 EXPORT function_fn *const f_hidden = hidden;
 
+/* A sign of life: the file appears. */
+static void appear(const char *path)
+{
+        FILE *f = path ? fopen(path, "we") : NULL;
+
+        if (f)
+                fclose(f);
+}
+
 /* Its input, and it is in no hurry. */
 int f_copy(void *arg, struct sluice_stream *io)
 {
@@ -91,7 +100,7 @@ int f_exit_group(void *arg, struct sluice_stream *io)
 /* Neither reads nor writes. */
 int f_until_cancelled(void *arg, struct sluice_stream *io)
 {
-        (void)arg;
+        appear(arg);
         while (!sluice_cancelled(io))
                 usleep(1000);
         return 0;
@@ -99,9 +108,9 @@ int f_until_cancelled(void *arg, struct sluice_stream *io)
 
 int f_deaf(void *arg, struct sluice_stream *io)
 {
-        (void)arg;
         (void)io;
         signal(SIGTERM, SIG_IGN);
+        appear(arg);
         for (;;)
                 pause();
 }
@@ -111,7 +120,7 @@ int f_endless(void *arg, struct sluice_stream *io)
         static const char data[7777] = "endless";
         ssize_t n;
 
-        (void)arg;
+        appear(arg);
         do
                 n = sluice_write(io, data, sizeof(data));
         while (n > 0);
@@ -158,10 +167,11 @@ int f_crash_later(void *arg, struct sluice_stream *io)
 
 int f_waits_for_input(void *arg, struct sluice_stream *io)
 {
+        ssize_t n;
         char c;
-        ssize_t n = sluice_read(io, &c, 1);
 
-        (void)arg;
+        appear(arg);
+        n = sluice_read(io, &c, 1);
         return n < 0 ? (int)n : 0;
 }
 
@@ -245,6 +255,7 @@ int f_leaves_a_note(void *arg, struct sluice_stream *io)
         char c;
         FILE *f;
 
+        appear(arg);
         while (!sluice_cancelled(io))
                 usleep(1000);
         if (sluice_read(io, &c, 1) != -ECANCELED || sluice_write(io, "x", 1) != -ECANCELED)

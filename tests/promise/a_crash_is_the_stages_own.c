@@ -5,6 +5,8 @@
 
 #include "parts.h"
 
+enum { FAR_MS = 60000 };
+
 #define T_ISOLATED(s, a)                                                                                                           \
         (&(const struct sluice_function_options){ .size = sizeof(struct sluice_function_options),                                  \
                                                   .flags = SLUICE_ISOLATED,                                                        \
@@ -356,20 +358,28 @@ static void test_flood_on_stderr(void **state)
 
 /* ---- the run's end ---- */
 
-/* Its input is silent, and outlives it. */
-static void cancelled(const char *symbol, enum sluice_verdict verdict, unsigned flags)
+static bool appeared(void *path)
 {
-        struct sluice_pipeline *p = t_new(T_OPTIONS(.timeout_ms = 100, .grace_ms = T_GRACE_MS, .flags = flags));
+        return t_exists(path);
+}
+
+/* Its input is silent, and outlives it. Who answers to being asked has all the time he needs. */
+static void cancelled(const char *symbol, enum sluice_verdict verdict, int64_t grace_ms, unsigned flags)
+{
+        struct sluice_pipeline *p = t_new(T_OPTIONS(.grace_ms = grace_ms, .flags = flags));
+        char *sign = strdup(t_path("sign"));
         int fds[2];
 
         t_pipe(fds);
         t_ok(sluice_add_fd(p, fds[0], 0));
-        add(p, symbol, NULL);
+        add(p, symbol, sign);
         t_ok(sluice_add_command(p, T_ARGV("sleep", "1000"), NULL));
         t_chain(p);
-        t_run(p, -ETIMEDOUT);
+        t_run_and_stop(p, appeared, sign);
         t_verdict(p, 1, verdict);
         sluice_pipeline_free(p);
+        unlink(sign);
+        free(sign);
         close(fds[0]);
         close(fds[1]);
 }
@@ -380,29 +390,27 @@ static void test_cancelled(void **state)
 
         (void)state;
         for (size_t i = 0; i < T_NR(flags); i++) {
-                cancelled("f_until_cancelled", SLUICE_VERDICT_OK, flags[i]);
-                cancelled("f_waits_for_input", SLUICE_VERDICT_ENDED, flags[i]);
-                cancelled("f_endless", SLUICE_VERDICT_ENDED, flags[i]);
-                cancelled("f_deaf", SLUICE_VERDICT_ENDED, flags[i]);
+                cancelled("f_until_cancelled", SLUICE_VERDICT_OK, FAR_MS, flags[i]);
+                cancelled("f_waits_for_input", SLUICE_VERDICT_ENDED, FAR_MS, flags[i]);
+                cancelled("f_endless", SLUICE_VERDICT_ENDED, FAR_MS, flags[i]);
+                cancelled("f_deaf", SLUICE_VERDICT_ENDED, T_GRACE_MS, flags[i]);
         }
 }
 
 /* It was asked first: what it does on being cancelled is done. */
 static void test_cancel_is_heard(void **state)
 {
-        struct sluice_pipeline *p = t_new(T_OPTIONS(.timeout_ms = 100, .grace_ms = 10000));
+        struct sluice_pipeline *p = t_new(T_OPTIONS(.grace_ms = FAR_MS));
+        char *note = strdup(t_path("note"));
 
         (void)state;
-        add(p, "f_leaves_a_note", t_path("note"));
+        add(p, "f_leaves_a_note", note);
         t_ok(sluice_add_null(p));
         t_chain(p);
-        t_run_free(p, -ETIMEDOUT);
-        t_check_text(t_path("note"), "cancelled\n");
-}
-
-static void keep_result(void *arg, int result)
-{
-        *(int *)arg = result;
+        t_run_and_stop(p, appeared, note);
+        sluice_pipeline_free(p);
+        t_check_text(note, "cancelled\n");
+        free(note);
 }
 
 /* However early it is asked: the process runs, and has not come to the function yet. */
@@ -412,7 +420,7 @@ static void test_cancel_is_heard_at_once(void **state)
 
         (void)state;
         for (size_t i = 0; i < 20; i++) {
-                struct sluice_pipeline *p = t_new(T_OPTIONS(.grace_ms = 10000, .flags = flags[i % T_NR(flags)]));
+                struct sluice_pipeline *p = t_new(T_OPTIONS(.grace_ms = FAR_MS, .flags = flags[i % T_NR(flags)]));
                 struct sluice_loop *l;
                 int result = 1;
 
@@ -420,7 +428,7 @@ static void test_cancel_is_heard_at_once(void **state)
                 t_ok(sluice_add_null(p));
                 t_chain(p);
                 t_ok(sluice_loop_new(&l, NULL));
-                t_ok(sluice_pipeline_start(p, l, keep_result, &result));
+                t_ok(sluice_pipeline_start(p, l, t_keep_result, &result));
                 while (sluice_pipeline_stage_pid(p, 0) < 0)
                         assert_true(sluice_loop_turn(l, -1) >= 0);
                 sluice_pipeline_stop(p);

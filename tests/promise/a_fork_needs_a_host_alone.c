@@ -2,10 +2,14 @@
  * does to its process is its stage's failure; and a host with a second thread is refused, when it adds it and when it runs. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
 
 #include "parts.h"
 
 #define T_FORKED (&(const struct sluice_function_options){ .size = sizeof(struct sluice_function_options), .flags = SLUICE_FORKED })
+
+enum { FAR_MS = 60000 };
 
 static int host_memory = 1;
 
@@ -72,9 +76,16 @@ static int whines(void *arg, struct sluice_stream *io)
         return -EIO;
 }
 
+/* How many have begun: in memory that a fork does not copy; NULL: nobody asks. */
+static void count_in(atomic_int *begun)
+{
+        if (begun)
+                atomic_fetch_add(begun, 1);
+}
+
 static int until_cancelled(void *arg, struct sluice_stream *io)
 {
-        (void)arg;
+        count_in(arg);
         while (!sluice_cancelled(io))
                 usleep(1000);
         return -ECANCELED;
@@ -82,9 +93,9 @@ static int until_cancelled(void *arg, struct sluice_stream *io)
 
 static int deaf(void *arg, struct sluice_stream *io)
 {
-        (void)arg;
         (void)io;
         signal(SIGTERM, SIG_IGN);
+        count_in(arg);
         while (pause() < 0)
                 continue;
         return 0;
@@ -283,6 +294,34 @@ static void test_deaths(void **state)
         sluice_pipeline_free(p);
 }
 
+struct ends {
+        const struct sluice_pipeline *p;
+        atomic_int *begun;
+};
+
+static bool all_run(void *arg)
+{
+        const struct ends *e = arg;
+
+        return atomic_load(e->begun) == 1 && sluice_pipeline_stage_pid(e->p, 0) >= 0;
+}
+
+/* Between a command that is ended by being asked and a sink of ours. */
+static struct sluice_pipeline *ended(const struct sluice_options *o, sluice_function_fn *fn, atomic_int *begun)
+{
+        struct sluice_pipeline *p = t_new(o);
+
+        t_ok(sluice_add_command(p, T_ARGV("sleep", "1000"), NULL));
+        add(p, fn, begun);
+        t_ok(sluice_add_null(p));
+        t_chain(p);
+        atomic_store(begun, 0);
+        t_run_and_stop(p, all_run, &(struct ends){ p, begun });
+        for (int k = 0; k < 2; k++)
+                t_verdict(p, k, SLUICE_VERDICT_ENDED);
+        return p;
+}
+
 static void test_ends(void **state)
 {
         const struct sluice_options ways[] = {
@@ -294,27 +333,27 @@ static void test_ends(void **state)
                 { .contain = SLUICE_CONTAIN_WALK },
                 { .contain = SLUICE_CONTAIN_NONE },
         };
+        atomic_int *begun;
 
         (void)state;
         alone_or_skip();
+        begun = mmap(NULL, sizeof(*begun), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        assert_ptr_not_equal(begun, MAP_FAILED);
         for (size_t i = 0; i < T_NR(ways); i++) {
                 struct sluice_options o = ways[i];
                 struct sluice_pipeline *p;
 
                 o.size = sizeof(o);
-                o.timeout_ms = 100;
-                o.grace_ms = T_GRACE_MS;
-                p = t_new(&o);
-                t_ok(sluice_add_command(p, T_ARGV("sleep", "1000"), NULL));
-                add(p, until_cancelled, NULL);
-                add(p, deaf, NULL);
-                t_chain(p);
-                t_run(p, -ETIMEDOUT);
-                for (int k = 0; k < 3; k++)
-                        t_verdict(p, k, SLUICE_VERDICT_ENDED);
+                o.grace_ms = FAR_MS;
+                p = ended(&o, until_cancelled, begun);
                 assert_int_equal(t_result(p, 1).error, -ECANCELED); /* it was asked, and answered */
                 sluice_pipeline_free(p);
+                o.grace_ms = T_GRACE_MS;
+                p = ended(&o, deaf, begun);
+                assert_int_equal(t_result(p, 1).signal, SIGKILL);
+                sluice_pipeline_free(p);
         }
+        munmap(begun, sizeof(*begun));
 }
 
 static void test_leads_a_group(void **state)

@@ -129,6 +129,34 @@ static inline void t_says(struct sluice_pipeline *p, const char *expected)
         free(text);
 }
 
+/* ---- an end that is asked for ---- */
+
+static inline void t_keep_result(void *arg, int result)
+{
+        *(int *)arg = result;
+}
+
+/* Runs it, as sluice_pipeline_run() does, until begun() says so and a moment longer, and asks it to end: what is to be ended is there, however slow the machine
+ * is. Nothing hangs on the length of the moment: it makes it likely that the waits themselves have begun. */
+static inline void t_run_and_stop(struct sluice_pipeline *p, bool (*begun)(void *arg), void *arg)
+{
+        struct sluice_loop *l;
+        int result = 1;
+
+        t_ok(sluice_loop_new(&l, &(struct sluice_loop_options){ .size = sizeof(struct sluice_loop_options), .exclusive = 1 }));
+        t_ok(sluice_pipeline_start(p, l, t_keep_result, &result));
+        while (result == 1 && !begun(arg))
+                assert_true(sluice_loop_turn(l, 10) >= 0);
+        for (int i = 0; result == 1 && i < 5; i++)
+                assert_true(sluice_loop_turn(l, 10) >= 0);
+        sluice_pipeline_stop(p);
+        while (result == 1)
+                assert_true(sluice_loop_turn(l, -1) >= 0);
+        if (result != -ECANCELED)
+                fail_msg("the run gave %d (%s): %s", result, strerror(-result), sluice_pipeline_error(p));
+        sluice_loop_free(l);
+}
+
 /* Whether nobody holds the other end of this pipe any more. */
 static inline bool t_hung_up(int fd, int timeout_ms)
 {
