@@ -21,7 +21,8 @@ declare -A opt=([kernel]='' [build]=$source/build [tiers]="kernel,unit,promise" 
 
 # Whose commands the tests may run; one that is not installed here is left out.
 packages=(bash dash coreutils util-linux util-linux-extra mount grep sed mawk findutils diffutils gzip zstd procps perl-base
-        hostname login libc-bin python3-minimal python3.11-minimal libpython3.11-minimal libpython3.11-stdlib iproute2 socat)
+        hostname login libc-bin python3-minimal python3.11-minimal libpython3.11-minimal libpython3.11-stdlib iproute2 socat jq
+        strace bsdutils curl)
 
 say()
 {
@@ -104,7 +105,8 @@ fi
 # A program's libraries go where they are here, under every name on the way.
 with_libraries()
 {
-        { xargs -r -d '\n' -n 200 ldd 2>/dev/null || true; } | awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\// && $1 !~ /:$/ { print $1 }' | sort -u
+        { LC_ALL=C xargs -r -d '\n' grep -lsaP '\A\x7fELF' || true; } | { xargs -r -d '\n' -n 200 ldd 2>/dev/null || true; } |
+                awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\// && $1 !~ /:$/ { print $1 }' | sort -u
 }
 
 put()           # file names by lines, each with what it leads to
