@@ -338,7 +338,9 @@ int plan_describe(const struct stage_def *d, struct sluice_ctx *ctx, void *self,
         r = d->ops->describe(ctx, self, dir, ret);
         if (r == 0 && works_either_way(d))
                 ret->io &= d->memory ? SLUICE_IO_MEM : ~(uint32_t)SLUICE_IO_MEM;
-        if (ret->io & SLUICE_IO_INHERIT && (d->ops->command || !d->ops->run))
+        if (!d->ops->command && !d->ops->run)
+                ret->io &= ~(uint32_t)SLUICE_IO_INHERIT; /* there is nothing to start, and no child to give an fd to */
+        if (ret->io & SLUICE_IO_INHERIT && d->ops->command)
                 ret->io &= ~(uint32_t)SLUICE_IO_MEM; /* another process: only a thread of ours has our memory */
         return r;
 }

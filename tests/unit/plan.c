@@ -68,7 +68,8 @@ static const struct sluice_stage_ops ops = {
 };
 
 static const struct offer fd_both = { SLUICE_IO_FD, SLUICE_IO_FD }, source = { SLUICE_IO_FD, 0 }, sink = { 0, SLUICE_IO_FD },
-                          copied = { SLUICE_IO_COPY, SLUICE_IO_COPY }, lent = { SLUICE_IO_LEND, SLUICE_IO_LEND };
+                          copied = { SLUICE_IO_COPY, SLUICE_IO_COPY }, lent = { SLUICE_IO_LEND, SLUICE_IO_LEND },
+                          inherits = { SLUICE_IO_INHERIT, SLUICE_IO_INHERIT };
 
 static struct sluice_plan *plan_of(const struct offer *const *offers, size_t n, unsigned flags)
 {
@@ -191,6 +192,20 @@ static void a_side_that_is_not_there_is_named(void **state)
         p = PLAN(0, &lent, &fd_both);
         plan_add_link(p, 0, 1);
         expect_refusal(p, -ENOTSUP, 1);
+}
+
+/* `ops` has neither command() nor run(). */
+static void a_process_that_starts_nothing_is_refused(void **state)
+{
+        struct sluice_plan *p;
+
+        (void)state;
+        p = PLAN(0, &source, &inherits);
+        assert_int_equal(plan_add_link(p, 0, 1), 0);
+        expect_refusal(p, -ENOTSUP, 1);
+        p = PLAN(0, &inherits, &sink);
+        assert_int_equal(plan_add_link(p, 0, 1), 0);
+        expect_refusal(p, -ENOTSUP, 0);
 }
 
 static void what_this_release_cannot_move_is_refused(void **state)
@@ -325,6 +340,7 @@ int main(void)
                 cmocka_unit_test_setup(a_circle_is_refused, set_up),
                 cmocka_unit_test_setup(a_circle_with_branches_is_refused, set_up),
                 cmocka_unit_test_setup(a_side_that_is_not_there_is_named, set_up),
+                cmocka_unit_test_setup(a_process_that_starts_nothing_is_refused, set_up),
                 cmocka_unit_test_setup(what_this_release_cannot_move_is_refused, set_up),
                 cmocka_unit_test_setup(a_copy_is_refused_where_it_is_forbidden, set_up),
                 cmocka_unit_test_setup(links_that_cannot_be_are_refused, set_up),
