@@ -260,9 +260,8 @@ static int do_listen(struct backend *b, int fd, const struct sockaddr *address, 
         unsigned port = 0;
 
         (void)bytes;
-        (void)backlog;
         memcpy(&port, (const uint8_t *)address + 2, 2);
-        return sim_socket_listen(open_desc(sim_of(b), fd)->socket, port);
+        return sim_socket_listen(open_desc(sim_of(b), fd)->socket, port, (unsigned)backlog);
 }
 
 static int option(struct backend *b, int fd, int level, int name, int value)

@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { LAB_PORT = 7 };
+
 static void broken(const char *what)
 {
         perror(what);
@@ -168,6 +170,58 @@ struct lab_ends lab_tcp(struct lab *l)
         fds[1] = check(accept4(listener, NULL, NULL, SOCK_CLOEXEC), "accept");
         close(listener);
         return two(l, fds);
+}
+
+/* ---- listeners ---- */
+
+static struct lab_op *new_op(struct lab *l, enum op_kind kind, struct slot *in, struct slot *out);
+
+static struct slot *tcp_socket(struct lab *l)
+{
+        return keep(l, l->b->ops->socket(l->b, AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
+struct slot *lab_listen(struct lab *l, int backlog)
+{
+        struct slot *s = tcp_socket(l);
+        socklen_t bytes = sizeof(l->address);
+
+        l->address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        if (l->sim)
+                l->address.sin_port = htons(LAB_PORT);
+        check(l->b->ops->listen(l->b, s->fd, (struct sockaddr *)&l->address, bytes, backlog), "listen");
+        if (!l->sim)
+                check(getsockname(s->fd, (struct sockaddr *)&l->address, &bytes), "getsockname");
+        return s;
+}
+
+struct slot *lab_call(struct lab *l)
+{
+        struct slot *s = tcp_socket(l);
+        struct lab_op *o = new_op(l, OP_CONNECT, s, NULL);
+
+        check(op_set_address(o->op, (struct sockaddr *)&l->address, sizeof(l->address)), "op_set_address");
+        backend_submit(l->b, o->op);
+        lab_settle(l);
+        lab_say_op(l, "connect", o);
+        return s;
+}
+
+struct slot *lab_take(struct lab *l, struct slot *listener)
+{
+        struct lab_op *o = new_op(l, OP_ACCEPT, listener, NULL);
+
+        backend_submit(l->b, o->op);
+        lab_settle(l);
+        lab_cancel(l, o);
+        lab_settle(l);
+        lab_say(l, "accept", o->result < 0 ? o->result : 0);
+        return o->result < 0 ? NULL : keep(l, o->result);
+}
+
+void lab_resets(struct lab *l, struct slot *s, bool resets)
+{
+        check(l->b->ops->option(l->b, s->fd, SOL_SOCKET, SO_LINGER, resets ? 0 : -1), "SO_LINGER");
 }
 
 static void settle(struct lab *l, struct slot *s, int events)

@@ -5,6 +5,7 @@
 #ifndef SLUICE_TESTS_SIM_LAB_H
 #define SLUICE_TESTS_SIM_LAB_H
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdbool.h>
 
@@ -29,7 +30,8 @@ struct lab {
         pthread_t stranger;
         bool has_stranger;
         int stranger_in, stranger_out;
-        const char *small_disk; /* a directory with room for 64 KiB; NULL: none is to be had */
+        struct sockaddr_in address; /* where lab_listen() listens */
+        const char *small_disk;     /* a directory with room for 64 KiB; NULL: none is to be had */
         char text[LAB_TEXT_BYTES];
         size_t text_bytes;
 };
@@ -55,6 +57,11 @@ struct lab_ends {
 struct lab_ends lab_pipe(struct lab *l, unsigned slots);
 struct lab_ends lab_sockets(struct lab *l);
 struct lab_ends lab_tcp(struct lab *l); /* over loopback */
+/* A listener of TCP, one that calls it, and what it takes: NULL: nobody has called (so far). */
+struct slot *lab_listen(struct lab *l, int backlog);
+struct slot *lab_call(struct lab *l);
+struct slot *lab_take(struct lab *l, struct slot *listener);
+void lab_resets(struct lab *l, struct slot *s, bool resets); /* SO_LINGER: when it is closed */
 /* Waits until something can be read there; until its peer has gone. TCP takes a moment. */
 void lab_settle_bytes(struct lab *l, struct slot *s);
 void lab_settle_hup(struct lab *l, struct slot *s);

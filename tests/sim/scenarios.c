@@ -484,6 +484,179 @@ static void a_half_closed_tcp(struct lab *l)
         lab_read(l, s.wr, MANY);
 }
 
+/* An error is said once, and a write takes it too: who reads then sees an ordinary end. */
+static void a_write_takes_the_error_of_a_reset(struct lab *l)
+{
+        struct lab_ends s = lab_tcp(l);
+
+        lab_resets(l, s.wr, true);
+        lab_shut(l, s.wr);
+        lab_settle_hup(l, s.rd);
+        lab_write(l, s.rd, 1);
+        lab_poll(l, s.rd);
+        lab_read(l, s.rd, MANY);
+        lab_write(l, s.rd, 1);
+}
+
+/* What was read before, and what waits, came before the reset all the same. */
+static void a_splice_takes_the_error_of_a_reset(struct lab *l)
+{
+        struct lab_ends s = lab_tcp(l), p = lab_pipe(l, LAB_SLOTS);
+
+        lab_write(l, s.wr, 77);
+        lab_settle_bytes(l, s.rd);
+        lab_resets(l, s.wr, true);
+        lab_shut(l, s.wr);
+        lab_settle_hup(l, s.rd);
+        lab_write(l, p.wr, 10);
+        lab_splice(l, p.rd, s.rd, MANY);
+        lab_read(l, s.rd, MANY);
+        lab_read(l, s.rd, MANY);
+        lab_splice(l, p.rd, s.rd, MANY);
+}
+
+/* The end came first, and stays an end; what is said to a write is not that it was reset. */
+static void a_reset_behind_an_end(struct lab *l)
+{
+        struct lab_ends s = lab_tcp(l);
+
+        lab_write(l, s.wr, 30);
+        l->b->ops->shutdown(l->b, s.wr->fd, SHUT_WR);
+        lab_settle_bytes(l, s.rd);
+        lab_resets(l, s.wr, true);
+        lab_shut(l, s.wr);
+        lab_settle_hup(l, s.rd);
+        lab_poll(l, s.rd);
+        lab_read(l, s.rd, MANY);
+        lab_read(l, s.rd, MANY);
+        lab_poll(l, s.rd);
+        lab_write(l, s.rd, 1);
+        lab_write(l, s.rd, 1);
+        lab_poll(l, s.rd);
+}
+
+static void a_reset_of_one_that_sends_no_more(struct lab *l)
+{
+        struct lab_ends s = lab_tcp(l);
+
+        l->b->ops->shutdown(l->b, s.rd->fd, SHUT_WR);
+        lab_settle_bytes(l, s.wr);
+        lab_resets(l, s.wr, true);
+        lab_shut(l, s.wr);
+        lab_settle_hup(l, s.rd);
+        lab_poll(l, s.rd);
+        lab_write(l, s.rd, 1);
+        lab_read(l, s.rd, MANY);
+        lab_read(l, s.rd, MANY);
+}
+
+static void after_both_ends_there_is_nothing_to_reset(struct lab *l)
+{
+        struct lab_ends s = lab_tcp(l);
+
+        l->b->ops->shutdown(l->b, s.wr->fd, SHUT_WR);
+        lab_settle_bytes(l, s.rd);
+        l->b->ops->shutdown(l->b, s.rd->fd, SHUT_WR);
+        lab_settle_hup(l, s.wr);
+        lab_resets(l, s.wr, true);
+        lab_shut(l, s.wr);
+        lab_settle_hup(l, s.rd);
+        lab_poll(l, s.rd);
+        lab_read(l, s.rd, MANY);
+        lab_write(l, s.rd, 1);
+}
+
+static void a_unix_socket_does_not_reset_when_it_is_told_to(struct lab *l)
+{
+        struct lab_ends s = lab_sockets(l);
+
+        lab_write(l, s.wr, 30);
+        lab_resets(l, s.wr, true);
+        lab_shut(l, s.wr);
+        lab_read(l, s.rd, MANY);
+        lab_read(l, s.rd, MANY);
+        lab_write(l, s.rd, 1);
+}
+
+/* ---- listeners ---- */
+
+static void several_wait_to_be_taken(struct lab *l)
+{
+        struct slot *listener = lab_listen(l, 5), *callers[3], *s;
+
+        lab_poll(l, listener);
+        for (unsigned i = 0; i < 3; i++) {
+                callers[i] = lab_call(l);
+                lab_write(l, callers[i], 10 * (i + 1));
+        }
+        lab_poll(l, listener);
+        for (unsigned i = 0; i < 3; i++) {
+                s = lab_take(l, listener);
+                lab_settle_bytes(l, s);
+                lab_read(l, s, MANY);
+        }
+        lab_take(l, listener);
+}
+
+/* One more than it says. */
+static void a_full_listener_lets_nobody_in(struct lab *l)
+{
+        struct slot *listener = lab_listen(l, 1);
+
+        for (int i = 0; i < 3; i++)
+                lab_call(l);
+        lab_take(l, listener);
+}
+
+static void nobody_listens(struct lab *l)
+{
+        struct slot *listener = lab_listen(l, 1);
+
+        lab_shut(l, listener);
+        lab_call(l);
+}
+
+static void a_listener_that_goes_resets_who_waits(struct lab *l)
+{
+        struct slot *listener = lab_listen(l, 5), *caller = lab_call(l);
+
+        lab_shut(l, listener);
+        lab_settle_hup(l, caller);
+        lab_read(l, caller, 1);
+        lab_read(l, caller, 1);
+}
+
+/* A connection has its listener's options from when it was made, not from when it is taken. */
+static void options_are_those_of_the_moment_of_the_call(struct lab *l)
+{
+        struct slot *listener = lab_listen(l, 5), *before, *after, *s;
+
+        before = lab_call(l);
+        lab_resets(l, listener, true);
+        after = lab_call(l);
+        for (int i = 0; i < 2; i++) {
+                s = lab_take(l, listener);
+                lab_shut(l, s);
+        }
+        lab_settle_bytes(l, before);
+        lab_settle_hup(l, after);
+        lab_read(l, before, 1);
+        lab_read(l, after, 1);
+}
+
+static void one_that_was_reset_while_it_waited_is_taken(struct lab *l)
+{
+        struct slot *listener = lab_listen(l, 5), *caller = lab_call(l), *s;
+
+        lab_write(l, caller, 20);
+        lab_resets(l, caller, true);
+        lab_shut(l, caller);
+        s = lab_take(l, listener);
+        lab_settle_hup(l, s);
+        lab_read(l, s, MANY);
+        lab_read(l, s, MANY);
+}
+
 /* ---- files ---- */
 
 static void a_file_fills_a_slot_per_page(struct lab *l)
@@ -883,6 +1056,18 @@ const struct scenario scenarios[] = {
         SCENARIO(spliced_through_two_pipes_and_a_socket),
         SCENARIO(a_reset_of_tcp),
         SCENARIO(a_half_closed_tcp),
+        SCENARIO(a_write_takes_the_error_of_a_reset),
+        SCENARIO(a_splice_takes_the_error_of_a_reset),
+        SCENARIO(a_reset_behind_an_end),
+        SCENARIO(a_reset_of_one_that_sends_no_more),
+        SCENARIO(after_both_ends_there_is_nothing_to_reset),
+        SCENARIO(a_unix_socket_does_not_reset_when_it_is_told_to),
+        SCENARIO(several_wait_to_be_taken),
+        SCENARIO(a_full_listener_lets_nobody_in),
+        SCENARIO(nobody_listens),
+        SCENARIO(a_listener_that_goes_resets_who_waits),
+        SCENARIO(options_are_those_of_the_moment_of_the_call),
+        SCENARIO(one_that_was_reset_while_it_waited_is_taken),
         SCENARIO(a_file_fills_a_slot_per_page),
         SCENARIO(a_file_ends),
         SCENARIO(a_file_does_not_end_into_a_full_pipe),

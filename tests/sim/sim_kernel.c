@@ -33,6 +33,8 @@ static const char *const mutation_names[SIM_MUTATIONS] = {
         [SIM_BAD_LOCK_IS_DROPPED] = "lock_is_dropped",
         [SIM_BAD_FRAGMENTS_JOIN] = "fragments_join",
         [SIM_BAD_RESET_LOSES] = "reset_loses",
+        [SIM_BAD_LATE_OPTIONS] = "late_options",
+        [SIM_BAD_ERROR_STAYS] = "error_stays",
 };
 
 const char *sim_fault_name(enum sim_fault f)

@@ -69,6 +69,8 @@ enum sim_mutation {
         SIM_BAD_LOCK_IS_DROPPED, /* a blocked splice lets the pipe's lock go */
         SIM_BAD_FRAGMENTS_JOIN,  /* small fragments of a socket share a slot */
         SIM_BAD_RESET_LOSES,     /* what came before a reset is lost */
+        SIM_BAD_LATE_OPTIONS,    /* a connection has its listener's options from when it is taken */
+        SIM_BAD_ERROR_STAYS,     /* a socket's error is said again and again */
         SIM_MUTATIONS,
 };
 const char *sim_mutation_name(enum sim_mutation m);
@@ -111,9 +113,11 @@ struct sim_socket {
         bool shut;            /* we send no more */
         int error;            /* once */
         bool reset, reset_on_close, listening, connected;
-        bool local; /* AF_UNIX: the rules differ a little from TCP's */
-        struct sim_socket *backlog;
-        unsigned port, ends; /* ends: descriptions, and the backlog that holds it */
+        bool local;                                /* AF_UNIX: the rules differ a little from TCP's */
+        struct sim_socket *backlog, *next_waiting; /* who waits to be accepted, the oldest first */
+        unsigned port, waiting, waiting_max;
+        uint64_t came; /* bytes ever queued here */
+        int tag;       /* a world's own */
 };
 
 struct sim_inode {
@@ -266,7 +270,7 @@ unsigned sim_socket_poll(const struct sim_socket *s);
 int sim_socket_shutdown(struct sim_socket *s, int how);
 void sim_socket_reset(struct sim_socket *s);
 void sim_socket_close(struct sim_socket *s);
-int sim_socket_listen(struct sim_socket *s, unsigned port);
+int sim_socket_listen(struct sim_socket *s, unsigned port, unsigned backlog);
 bool sim_socket_is_awaited(const struct sim *k, unsigned port); /* somebody listens, and has room */
 int sim_socket_connect(struct sim_socket *s, unsigned port, uint64_t room);
 /* NULL: nobody has called. */

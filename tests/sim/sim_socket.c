@@ -5,7 +5,10 @@
  *      open --shutdown(WR)--> half-closed: the peer reads what is queued, then 0
  *      open --close, with bytes unread, or reset--> the peer: what is queued, then ECONNRESET once, then 0; EPIPE to its sends
  *
- * `error` is said once, as the kernel's sk_err is. Called by sim_calls.c and sim_task.c. */
+ *      FIN, then RST (TCP): reading is at its end, and stays so; EPIPE to its sends
+ *      FIN both ways (TCP): over: there is nothing to reset
+ *
+ * `error` is said once, as the kernel's sk_err is, to whoever asks first: a send takes it from the next recv. Called by sim_calls.c and sim_task.c. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -66,6 +69,7 @@ static void push(struct sim_socket *s, struct sim_page *page, uint32_t at, uint3
                 grow(s);
         s->queue[(s->head + s->nr++) % s->max] = (struct sim_slot){ .page = page, .at = at, .bytes = bytes };
         s->bytes += bytes;
+        s->came += bytes;
         sim_changed(s->sim);
 }
 
@@ -96,7 +100,8 @@ static int take_error(struct sim_socket *s)
 {
         int error = s->error;
 
-        s->error = 0;
+        if (!sim_is(s->sim, SIM_BAD_ERROR_STAYS))
+                s->error = 0;
         return error;
 }
 
@@ -122,7 +127,7 @@ static int nothing_there(struct sim_socket *s)
 
         if (!s->connected)
                 return -ENOTCONN;
-        error = take_error(s);
+        error = s->fin && !s->local ? 0 : take_error(s); /* TCP knows that it has ended, and does not look any further */
         if (error)
                 return error;
         return s->fin || s->reset || !s->peer ? 0 : -EAGAIN;
@@ -273,18 +278,26 @@ int sim_socket_shutdown(struct sim_socket *s, int how)
         return 0;
 }
 
+static bool is_over(const struct sim_socket *s)
+{
+        return s->fin && s->shut && !s->local;
+}
+
+/* Behind the end of a stream it is none of reading, and no reset to a writer. */
 static void reset_one(struct sim_socket *s)
 {
-        if (s->reset)
+        if (s->reset || is_over(s))
                 return;
         s->reset = true;
-        s->error = -ECONNRESET;
+        s->error = s->fin && !s->local ? -EPIPE : -ECONNRESET;
         if (sim_is(s->sim, SIM_BAD_RESET_LOSES))
                 drop_all(s);
 }
 
 void sim_socket_reset(struct sim_socket *s)
 {
+        if (is_over(s))
+                return;
         if (s->peer)
                 reset_one(s->peer);
         s->reset = true;
@@ -307,14 +320,16 @@ void sim_socket_close(struct sim_socket *s)
 
         if (s->listening)
                 forget(s);
-        if (s->backlog) {
-                sim_socket_reset(s->backlog);
-                sim_socket_close(s->backlog);
+        while (s->backlog) {
+                struct sim_socket *waits = sim_socket_accept(s);
+
+                sim_socket_reset(waits);
+                sim_socket_close(waits);
         }
-        if (s->peer && (s->nr || s->reset_on_close))
+        if (s->peer && (s->nr || (s->reset_on_close && !s->local)))
                 sim_socket_reset(s);
         if (s->peer) {
-                s->peer->fin = true;
+                s->peer->fin |= !s->peer->reset || s->local;
                 s->peer->peer = NULL;
         }
         drop_all(s);
@@ -326,7 +341,7 @@ void sim_socket_close(struct sim_socket *s)
 
 /* ---- connections ---- */
 
-int sim_socket_listen(struct sim_socket *s, unsigned port)
+int sim_socket_listen(struct sim_socket *s, unsigned port, unsigned backlog)
 {
         struct sim *k = s->sim;
         struct sim_socket **more;
@@ -341,43 +356,56 @@ int sim_socket_listen(struct sim_socket *s, unsigned port)
         k->listeners[k->listeners_nr++] = s;
         s->listening = true;
         s->port = port;
+        s->waiting_max = backlog + 1; /* one more than was asked for */
         sim_changed(k);
         return 0;
 }
 
-bool sim_socket_is_awaited(const struct sim *k, unsigned port)
+static struct sim_socket *listener_at(const struct sim *k, unsigned port)
 {
         for (unsigned i = 0; i < k->listeners_nr; i++)
                 if (k->listeners[i]->port == port)
-                        return !k->listeners[i]->backlog;
-        return false;
+                        return k->listeners[i];
+        return NULL;
 }
 
-/* One may wait to be accepted: -EAGAIN beyond that. */
+bool sim_socket_is_awaited(const struct sim *k, unsigned port)
+{
+        const struct sim_socket *l = listener_at(k, port);
+
+        return l && l->waiting < l->waiting_max;
+}
+
+/* Made by the kernel, whoever takes it and when: with the listener's options of this moment. -EAGAIN: too many wait. */
 int sim_socket_connect(struct sim_socket *s, unsigned port, uint64_t room)
 {
-        struct sim *k = s->sim;
+        struct sim_socket *l = listener_at(s->sim, port), *made, **end;
 
-        for (unsigned i = 0; i < k->listeners_nr; i++) {
-                struct sim_socket *l = k->listeners[i];
-
-                if (l->port != port)
-                        continue;
-                if (l->backlog)
-                        return -EAGAIN;
-                l->backlog = sim_socket_new(k, s->local);
-                join(s, l->backlog, room);
-                return 0;
-        }
-        return -ECONNREFUSED;
+        if (!l)
+                return -ECONNREFUSED;
+        if (l->waiting == l->waiting_max)
+                return -EAGAIN;
+        made = sim_socket_new(s->sim, s->local);
+        made->reset_on_close = l->reset_on_close;
+        for (end = &l->backlog; *end; end = &(*end)->next_waiting)
+                continue;
+        *end = made;
+        l->waiting++;
+        join(s, made, room);
+        return 0;
 }
 
 struct sim_socket *sim_socket_accept(struct sim_socket *listener)
 {
         struct sim_socket *s = listener->backlog;
 
-        listener->backlog = NULL;
-        if (s)
-                sim_changed(s->sim);
+        if (!s)
+                return NULL;
+        listener->backlog = s->next_waiting;
+        listener->waiting--;
+        s->next_waiting = NULL;
+        if (sim_is(s->sim, SIM_BAD_LATE_OPTIONS))
+                s->reset_on_close = listener->reset_on_close;
+        sim_changed(s->sim);
         return s;
 }

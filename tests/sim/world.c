@@ -297,7 +297,7 @@ static int tcp_peer(struct world *w, const struct sim_behaviour *does)
         char address[32];
 
         d->socket = sim_socket_new(&w->sim, false);
-        sim_socket_listen(d->socket, (port & 0xff) << 8 | port >> 8); /* as it is in an address */
+        sim_socket_listen(d->socket, (port & 0xff) << 8 | port >> 8, 0); /* as it is in an address */
         b.accepts = true;
         t = sim_task_new(&w->sim, &b);
         sim_task_set_fd(t, 2, d);
