@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,10 +159,19 @@ static void ticked(struct op *op)
                 start_clock(r);
 }
 
+void relay_set_options(struct backend *b, int fd)
+{
+        b->ops->option(b, fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        b->ops->option(b, fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+        b->ops->option(b, fd, SOL_SOCKET, SO_LINGER, 0);
+}
+
 static void took(struct sluice_relay *r, int fd)
 {
         struct slot *client;
 
+        if (!r->inherited)
+                relay_set_options(backend_of(r), fd);
         r->stats.accepted++;
         r->stats.active++;
         if (r->stats.active > r->stats.active_peak)
@@ -244,7 +254,8 @@ static int check_options(const struct sluice_relay_options *opt)
         return opt->connect_timeout_ms < 0 || opt->idle_timeout_ms < 0 ? -EINVAL : 0;
 }
 
-/* Its connections have these from it, which saves them four calls each. */
+/* Its connections have these from it, which saves them three calls each; but from the moment they were made. If any is waiting
+ * already, nobody can say later which those were. */
 static void set_listener_options(struct sluice_relay *r)
 {
         struct backend *b = backend_of(r);
@@ -252,11 +263,11 @@ static void set_listener_options(struct sluice_relay *r)
         struct address self;
 
         b->ops->set_nonblock(b, fd, true);
+        r->inherited = true;
         if (address_of_self(fd, &self) == 0 && self.storage.ss_family == AF_UNIX)
                 return;
-        b->ops->option(b, fd, IPPROTO_TCP, TCP_NODELAY, 1);
-        b->ops->option(b, fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-        b->ops->option(b, fd, SOL_SOCKET, SO_LINGER, 0);
+        relay_set_options(b, fd);
+        r->inherited = b->ops->ready(b, r->listener, POLLIN) == 0;
 }
 
 static int open_listener(struct sluice_relay *r, int fd)

@@ -9,7 +9,7 @@
  *                   \--no address left, cancelled--------------------> CLOSING
  *
  *  How a connection's sockets are closed: SO_LINGER with 0 s is on from the beginning (the listener's, which its connections
- *  inherit; the target's before its connect), so that whatever ends this process resets them. A socket whose link has delivered
+ *  inherit, but for those that were waiting in its queue already; the target's before its connect), so that whatever ends this process resets them. A socket whose link has delivered
  *  everything gets an ordinary end.
  *
  *  Law: accepted == active + ended. */
@@ -41,6 +41,7 @@ struct sluice_relay {
         unsigned accepts_nr;
         unsigned connecting; /* of stats.active */
         bool paused;         /* for want of something, until one ends or the clock ticks */
+        bool inherited;      /* every connection to come has its options from the listener */
         struct list connections;
         struct op *tick;
         struct later later;
@@ -70,7 +71,10 @@ void relay_connection_cancel(struct relay_connection *c);
 void relay_connection_tick(struct relay_connection *c, int64_t ms);
 void relay_connection_count(const struct relay_connection *c, struct sluice_relay_stats *stats);
 
-/* relay.c: one has ended, and is out of the list. */
+/* relay.c: NODELAY, since whoever sends has decided what a packet is; keep-alive, which finds a peer that has vanished without a
+ * word; and a reset where nothing else is said. */
+void relay_set_options(struct backend *b, int fd);
+/* One has ended, and is out of the list. */
 void relay_one_less(struct sluice_relay *r);
 /* Whether it is for want of descriptors or memory: then it is tried again, which may help. */
 bool relay_is_shortage(int error);

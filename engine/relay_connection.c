@@ -1,8 +1,6 @@
 /* engine/relay_connection.c: one connection of a relay, from its accept to its close (relay.h). Called by relay.c and by
  * completions; calls links, the backend and proxy.c. */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 
 #include "address.h"
@@ -191,18 +189,6 @@ static void connected(struct op *op)
         close_later(c);
 }
 
-/* Keep-alive finds a peer that has vanished without a word; NODELAY, since whoever sends has decided what a packet is. */
-static void set_target_options(struct relay_connection *c, int fd, int family)
-{
-        struct backend *b = backend_of(c);
-
-        if (family == AF_UNIX)
-                return;
-        b->ops->option(b, fd, IPPROTO_TCP, TCP_NODELAY, 1);
-        b->ops->option(b, fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-        b->ops->option(b, fd, SOL_SOCKET, SO_LINGER, 0);
-}
-
 static int open_target(struct relay_connection *c, const struct sockaddr *a)
 {
         struct backend *b = backend_of(c);
@@ -215,7 +201,8 @@ static int open_target(struct relay_connection *c, const struct sockaddr *a)
                 b->ops->close(b, fd);
                 return r;
         }
-        set_target_options(c, fd, a->sa_family);
+        if (a->sa_family != AF_UNIX)
+                relay_set_options(b, fd);
         return 0;
 }
 

@@ -578,6 +578,26 @@ static void test_what_it_has_may_end_by_itself(void **state)
         end(&w, 0);
 }
 
+/* They were made before the listener had the relay's options. */
+static void test_who_waited_before_it_began_is_reset_too(void **state)
+{
+        struct world w;
+        int client, target;
+        char c;
+
+        (void)state;
+        listen_both(&w, false);
+        client = dial(&w);
+        START(&w, .connections_max = 0);
+        target = take(&w);
+        sluice_relay_cancel(w.relay);
+        UNTIL(&w, w.over);
+        assert_int_equal(heard(&w, client, &c, 1), -ECONNRESET);
+        close(client);
+        close(target);
+        end(&w, -ECANCELED);
+}
+
 static void test_or_is_reset(void **state)
 {
         struct world w;
@@ -711,6 +731,7 @@ int main(void)
                 T_TEST(test_without_descriptors_it_waits),
                 T_TEST(test_an_idle_connection_holds_nothing),
                 T_TEST(test_what_it_has_may_end_by_itself),
+                T_TEST(test_who_waited_before_it_began_is_reset_too),
                 T_TEST(test_or_is_reset),
                 T_TEST(test_while_it_connects),
                 T_TEST(test_the_target_is_told_who_it_is),
