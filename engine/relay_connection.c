@@ -79,6 +79,15 @@ static struct link *other(struct relay_connection *c, const struct link *l)
         return l == &c->up ? &c->down : &c->up;
 }
 
+/* A socket's error is said once, and a write takes it from the next read, which then meets an end that is none. EPIPE alone says
+ * that the end came first. */
+static bool is_no_end(struct relay_connection *c, const struct link *l)
+{
+        const struct link *back = other(c, l);
+
+        return back->state >= LINK_STOPPING && back->result < 0 && back->failed_side == LINK_SINK && back->result != -EPIPE;
+}
+
 /* One that cannot be read any more was reset: so is the other side, at once. One that cannot be written to may have said
  * something before, which is passed on to its end. */
 static void ended(struct link *l)
@@ -86,7 +95,9 @@ static void ended(struct link *l)
         struct relay_connection *c = l->owner;
 
         c->links_over++;
-        if (l->result == 0) {
+        if (l->result == 0 && is_no_end(c, l)) {
+                l->result = -ECONNRESET; /* told already, as the other link's */
+        } else if (l->result == 0) {
                 backend_of(c)->ops->shutdown(backend_of(c), l == &c->up ? c->target->fd : c->client->fd, SHUT_WR);
         } else {
                 fail(c, SLUICE_RELAY_RESET, l->result);

@@ -388,6 +388,40 @@ static int bound(struct sluice_address *ret)
         return fd;
 }
 
+/* Which the relay is told of by a write, before it reads: what it reads then is an end. */
+static void a_reset_met_by_a_write(bool of_the_target, enum sluice_driver driver)
+{
+        struct world w;
+        int client, target, cuts, other;
+        char c;
+
+        listen_both(&w, false);
+        START(&w, .driver = driver);
+        client = dial(&w);
+        target = take(&w);
+        say(client, "hello");
+        hears(&w, target, "hello");
+        cuts = of_the_target ? target : client;
+        other = of_the_target ? client : target;
+        say(other, "more");
+        cut(cuts);
+        assert_int_equal(heard(&w, other, &c, 1), -ECONNRESET);
+        UNTIL(&w, stats(&w).active == 0);
+        assert_int_equal(stats(&w).reset, 1);
+        close(other);
+        sluice_relay_drain(w.relay);
+        end(&w, 0);
+}
+
+static void test_a_reset_that_a_write_meets_is_passed_on(void **state)
+{
+        (void)state;
+        for (int i = 0; i < 2; i++) {
+                a_reset_met_by_a_write(i, SLUICE_DRIVER_COPY);
+                a_reset_met_by_a_write(i, SLUICE_DRIVER_INLINE);
+        }
+}
+
 static void test_where_nobody_listens_the_client_is_reset(void **state)
 {
         struct world w;
@@ -724,6 +758,7 @@ int main(void)
                 T_TEST(test_an_end_is_passed_on_by_itself),
                 T_TEST(test_many_at_a_time),
                 T_TEST(test_a_reset_is_passed_on),
+                T_TEST(test_a_reset_that_a_write_meets_is_passed_on),
                 T_TEST(test_where_nobody_listens_the_client_is_reset),
                 T_TEST(test_the_next_address_is_tried),
                 T_TEST(test_one_in_which_nothing_moves_is_reset),
