@@ -59,7 +59,7 @@ struct relay_connection {
         unsigned next_target, links_over;
         bool timed_out, failed; /* failed: counted and told */
         int64_t quiet_ms;       /* connecting, or without a byte, for so long */
-        uint64_t moved;         /* when the clock ticked last */
+        uint64_t moved;         /* when the clock ticked last; UINT64_MAX: it has not */
         struct link up, down;
         struct later later;
 };

@@ -157,6 +157,13 @@ static int send_header(struct relay_connection *c)
         return r == bytes ? 0 : r < 0 ? (int)r : -EIO;
 }
 
+/* From here on; the clock's next tick may be near, and counts for nothing. */
+static void begin_waiting(struct relay_connection *c)
+{
+        c->quiet_ms = 0;
+        c->moved = UINT64_MAX;
+}
+
 static void start_moving(struct relay_connection *c)
 {
         int r = send_header(c);
@@ -168,7 +175,7 @@ static void start_moving(struct relay_connection *c)
         }
         c->state = CONNECTION_MOVING;
         c->relay->connecting--;
-        c->quiet_ms = 0;
+        begin_waiting(c);
         start_link(c, &c->up, c->client, c->target);
         start_link(c, &c->down, c->target, c->client);
 }
@@ -230,7 +237,7 @@ static int connect_next(struct relay_connection *c)
         }
         if (r < 0)
                 return r;
-        c->quiet_ms = 0;
+        begin_waiting(c);
         c->timed_out = false;
         c->connect = op_new(backend_of(c), OP_CONNECT, connected, c);
         if (!c->connect)
@@ -259,6 +266,7 @@ int relay_connection_new(struct sluice_relay *r, struct slot *client)
         }
         c->relay = r;
         c->client = client;
+        begin_waiting(c);
         r->connecting++;
         list_init(&c->node);
         list_init(&c->later.node);
