@@ -176,7 +176,10 @@ static void took(struct sluice_relay *r, int fd)
         r->stats.active++;
         if (r->stats.active > r->stats.active_peak)
                 r->stats.active_peak = r->stats.active;
-        if (slot_new(&client, backend_of(r), fd) < 0) {
+        if (r->cancelled) {
+                backend_of(r)->ops->close(backend_of(r), fd);
+                relay_one_less(r);
+        } else if (slot_new(&client, backend_of(r), fd) < 0) {
                 backend_of(r)->ops->close(backend_of(r), fd);
                 relay_one_less(r);
                 relay_pause(r, -ENOMEM);
@@ -340,6 +343,7 @@ void sluice_relay_cancel(struct sluice_relay *r)
         struct list *at, *next;
 
         begin_draining(r, -ECANCELED);
+        r->cancelled = true;
         if (r->stats.active)
                 r->result = -ECANCELED;
         for (at = r->connections.next; at != &r->connections; at = next) {

@@ -41,6 +41,7 @@ struct sluice_relay {
         unsigned accepts_nr;
         unsigned connecting; /* of stats.active */
         bool paused;         /* for want of something, until one ends or the clock ticks */
+        bool cancelled;      /* what is taken or connected all the same is reset */
         bool inherited;      /* every connection to come has its options from the listener */
         struct list connections;
         struct op *tick;

@@ -193,6 +193,8 @@ static void connected(struct op *op)
         c->connect = NULL;
         if (r == -EINTR)
                 r = -ECONNABORTED;
+        if (r == 0 && c->relay->cancelled)
+                r = -ECANCELED; /* the cancel came too late */
         if (r == 0) {
                 start_moving(c);
                 return;
