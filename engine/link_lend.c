@@ -167,10 +167,58 @@ static bool drain_buffer(struct link *l)
         return r != -EAGAIN;
 }
 
+/* What a pipe holds that cannot be spliced out goes on through a buffer. */
+static bool read_residue(struct link *l)
+{
+        ssize_t r;
+
+        if (!l->buffer) {
+                r = link_buffer_take(l);
+                if (r < 0)
+                        link_fail(l, LINK_SOURCE, (int)r, "buffer");
+                if (r < 0 || l->waits_buffer)
+                        return false;
+        }
+        l->fill.asked = at_most(l->pipe->bytes, BUFFER_BYTES);
+        r = l->loop->backend->ops->try_read(l->loop->backend, l->pipe->read, l->buffer->data, l->fill.asked);
+        link_count_inline(l, &l->fill, OP_READ, (int)r);
+        if (r == -EINTR)
+                return true;
+        if (r <= 0) {
+                link_fail(l, LINK_SOURCE, r < 0 ? (int)r : -EIO, "read");
+                return false;
+        }
+        link_fill_result(l, OP_READ, (int)r, true);
+        if (l->pipe->bytes > 0)
+                return true;
+        pipe_put(&l->loop->pipes, l->pipe);
+        l->pipe = NULL;
+        return true;
+}
+
+static bool drain(struct link *l)
+{
+        if (l->buffer_bytes > 0)
+                return drain_buffer(l);
+        return l->chooser.now == SLUICE_DRIVER_COPY && l->chooser.fixed ? read_residue(l) : drain_pipe(l);
+}
+
+bool link_lend_refused(struct link *l)
+{
+        if (l->forbid_copy) {
+                link_fail(l, LINK_SOURCE, -EOPNOTSUPP, "splice");
+                return false;
+        }
+        chooser_refused(&l->chooser);
+        l->fallback = l->copy_why;
+        l->copy_why = NULL;
+        return true;
+}
+
 bool link_lend_step(struct link *l, struct segment *s)
 {
         if (!empty(l))
-                return l->drain.state == MOVER_IDLE && (l->pipe ? drain_pipe(l) : drain_buffer(l));
+                return l->drain.state == MOVER_IDLE && drain(l);
         /* What was found to be better is begun with an empty link. */
         if (l->pipe ? l->chooser.now != SLUICE_DRIVER_INLINE : l->buffer && l->chooser.now != SLUICE_DRIVER_COPY)
                 put(l);

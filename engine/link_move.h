@@ -42,5 +42,7 @@ bool link_by_ring(struct link *l, const struct segment *s);
 bool link_lends(const struct link *l);
 void link_lend_init(struct link *l);
 bool link_lend_step(struct link *l, struct segment *s);
+/* Splicing is refused (l->copy_why): it copies from now on, and still holds nothing while it waits. */
+bool link_lend_refused(struct link *l);
 
 #endif

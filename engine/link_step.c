@@ -203,7 +203,7 @@ static void switch_to_copy(struct link *l)
                 pipe_put(&l->loop->pipes, l->pipe);
                 l->pipe = NULL;
         }
-        l->straight = l->lends = false;
+        l->straight = false;
         l->driver = SLUICE_DRIVER_COPY;
         l->fallback = l->copy_why;
         l->copy_why = NULL;
@@ -306,6 +306,8 @@ static bool move_fd(struct link *l, struct segment *s)
                 l->source_end = false;
                 return true;
         }
+        if (l->copy_why && l->lends)
+                return link_lend_refused(l);
         if (l->copy_why) {
                 switch_to_copy(l);
                 return l->state == LINK_MOVING && !l->copy_why;
