@@ -248,8 +248,11 @@ static int open_null(struct backend *b, bool write)
 
 static int make_socket(struct backend *b, int family, int type)
 {
-        struct sim_desc *d = sim_desc_new(sim_of(b), SIM_SOCKET);
+        struct sim_desc *d;
 
+        if (sim_strikes(enter(b), SIM_NOFILE))
+                return -EMFILE;
+        d = sim_desc_new(sim_of(b), SIM_SOCKET);
         d->socket = sim_socket_new(sim_of(b), family == AF_UNIX);
         d->nonblock = type & SOCK_NONBLOCK;
         return sim_fd_new(sim_of(b), d);

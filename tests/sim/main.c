@@ -33,7 +33,7 @@ struct options {
         struct world_limits limits;
         uint64_t seed, count;
         double seconds;
-        bool one, json, shrink;
+        bool one, json, shrink, relays;
         enum world_tell tell;
 };
 
@@ -52,6 +52,8 @@ static double now_s(void)
 static void run_seeds(const struct options *o, uint64_t from, uint64_t to, double until_s)
 {
         for (uint64_t seed = from; seed < to && (until_s == 0 || now_s() < until_s); seed++) {
+                if (o->relays && !world_is_relay(seed))
+                        continue;
                 alarm(HANG_S); /* a loop in the engine itself takes no step */
                 shared->seed = seed;
                 world_run(seed, &o->limits, o->tell, &shared->last);
@@ -185,18 +187,26 @@ static unsigned soak(const struct options *o)
 /* ---- options ---- */
 
 static const struct option names[] = {
-        { "seed", required_argument, NULL, 's' },     { "seconds", required_argument, NULL, 't' },
-        { "seeds", required_argument, NULL, 'n' },    { "from", required_argument, NULL, 'f' },
-        { "faults", required_argument, NULL, 'F' },   { "middles", required_argument, NULL, 'm' },
-        { "branches", required_argument, NULL, 'b' }, { "bytes", required_argument, NULL, 'B' },
-        { "json", no_argument, NULL, 'j' },           { "trace", no_argument, NULL, 'v' },
-        { "no-shrink", no_argument, NULL, 'S' },      { "mutate", required_argument, NULL, 'M' },
-        { "help", no_argument, NULL, 'h' },           { 0 },
+        { "seed", required_argument, NULL, 's' },
+        { "seconds", required_argument, NULL, 't' },
+        { "seeds", required_argument, NULL, 'n' },
+        { "from", required_argument, NULL, 'f' },
+        { "faults", required_argument, NULL, 'F' },
+        { "middles", required_argument, NULL, 'm' },
+        { "branches", required_argument, NULL, 'b' },
+        { "bytes", required_argument, NULL, 'B' },
+        { "json", no_argument, NULL, 'j' },
+        { "trace", no_argument, NULL, 'v' },
+        { "relays", no_argument, NULL, 'r' },
+        { "no-shrink", no_argument, NULL, 'S' },
+        { "mutate", required_argument, NULL, 'M' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
 };
 
 static int usage(void)
 {
-        fputs("usage: sluice-sim [--seconds=N | --seeds=N] [--from=SEED] [--json] [--no-shrink]\n"
+        fputs("usage: sluice-sim [--seconds=N | --seeds=N] [--from=SEED] [--relays] [--json] [--no-shrink]\n"
               "       sluice-sim --seed=N [--trace] [--faults=MASK] [--middles=N] [--branches=N] [--bytes=N]\n"
               "       with --mutate=RULE the simulated kernel breaks that rule (sim_conformance has their names)\n",
               stderr);
@@ -257,6 +267,9 @@ static bool parse(int argc, char **argv, struct options *o)
                         break;
                 case 'j':
                         o->json = true;
+                        break;
+                case 'r':
+                        o->relays = true;
                         break;
                 case 'v':
                         o->tell = WORLD_TRACE;

@@ -116,8 +116,8 @@ struct sim_socket {
         bool local;                                /* AF_UNIX: the rules differ a little from TCP's */
         struct sim_socket *backlog, *next_waiting; /* who waits to be accepted, the oldest first */
         unsigned port, waiting, waiting_max;
-        uint64_t came; /* bytes ever queued here */
-        int tag;       /* a world's own */
+        uint64_t *came; /* a world counts there what is queued here, and in whoever is accepted from here */
+        int tag;        /* a world's own */
 };
 
 struct sim_inode {
@@ -188,6 +188,7 @@ struct sim {
         struct sim_op *ops; /* by the engine's index */
         unsigned ops_nr, workers;
         struct backend *backend;
+        unsigned taken; /* connections that the engine has accepted */
         bool woken;
         const int *host_fds; /* numbers of the real kernel that the engine was given: tokens */
         unsigned *host_events;
@@ -271,6 +272,7 @@ int sim_socket_shutdown(struct sim_socket *s, int how);
 void sim_socket_reset(struct sim_socket *s);
 void sim_socket_close(struct sim_socket *s);
 int sim_socket_listen(struct sim_socket *s, unsigned port, unsigned backlog);
+bool sim_socket_is_heard(const struct sim *k, unsigned port);   /* somebody listens */
 bool sim_socket_is_awaited(const struct sim *k, unsigned port); /* somebody listens, and has room */
 int sim_socket_connect(struct sim_socket *s, unsigned port, uint64_t room);
 /* NULL: nobody has called. */
@@ -360,7 +362,9 @@ struct sim_behaviour {
         unsigned chunk;     /* bytes it asks for at most */
         unsigned sleeps;    /* per thousand: before a step, it sleeps */
         int exit_status;
-        struct sim_check *check; /* what it reads must be this */
+        struct sim_check *check;          /* what it reads must be this */
+        void (*step)(struct sim_task *t); /* what it does instead of all that: a world's own */
+        void *arg;
 };
 
 enum sim_task_state { SIM_RUNS, SIM_SLEEPS, SIM_DEAD, SIM_REAPED };
@@ -386,6 +390,10 @@ bool sim_task_may_run(const struct sim_task *t);
 void sim_task_run(struct sim_task *t);
 void sim_task_signal(struct sim_task *t, int signal);
 bool sim_task_is_over(const struct sim_task *t);
+/* In a step: it is asked again when something has changed; later; never, and its fds are closed. */
+void sim_task_wait(struct sim_task *t);
+void sim_task_sleep(struct sim_task *t, uint64_t ns);
+void sim_task_end(struct sim_task *t);
 uint64_t sim_tasks_next_ns(const struct sim *k);
 void sim_tasks_free(struct sim *k);
 

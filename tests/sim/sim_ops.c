@@ -287,6 +287,10 @@ static void step_socket(struct sim *k, struct sim_op *o)
                 }
                 return;
         }
+        if (o->in->socket->backlog && sim_strikes(k, SIM_NOFILE)) {
+                over(k, o, -EMFILE);
+                return;
+        }
         s = sim_socket_accept(o->in->socket);
         if (!s) {
                 o->state = SIM_OP_ARMED;
@@ -296,6 +300,7 @@ static void step_socket(struct sim *k, struct sim_op *o)
         d = sim_desc_new(k, SIM_SOCKET);
         d->socket = s;
         d->nonblock = true;
+        k->taken++;
         over(k, o, sim_fd_new(k, d));
 }
 

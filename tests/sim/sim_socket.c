@@ -69,7 +69,8 @@ static void push(struct sim_socket *s, struct sim_page *page, uint32_t at, uint3
                 grow(s);
         s->queue[(s->head + s->nr++) % s->max] = (struct sim_slot){ .page = page, .at = at, .bytes = bytes };
         s->bytes += bytes;
-        s->came += bytes;
+        if (s->came)
+                *s->came += bytes;
         sim_changed(s->sim);
 }
 
@@ -369,6 +370,11 @@ static struct sim_socket *listener_at(const struct sim *k, unsigned port)
         return NULL;
 }
 
+bool sim_socket_is_heard(const struct sim *k, unsigned port)
+{
+        return listener_at(k, port);
+}
+
 bool sim_socket_is_awaited(const struct sim *k, unsigned port)
 {
         const struct sim_socket *l = listener_at(k, port);
@@ -387,6 +393,7 @@ int sim_socket_connect(struct sim_socket *s, unsigned port, uint64_t room)
                 return -EAGAIN;
         made = sim_socket_new(s->sim, s->local);
         made->reset_on_close = l->reset_on_close;
+        made->came = l->came;
         for (end = &l->backlog; *end; end = &(*end)->next_waiting)
                 continue;
         *end = made;

@@ -210,6 +210,22 @@ static void wait(struct sim_task *t)
         t->waits_version = t->sim->version;
 }
 
+void sim_task_wait(struct sim_task *t)
+{
+        wait(t);
+}
+
+void sim_task_sleep(struct sim_task *t, uint64_t ns)
+{
+        t->state = SIM_SLEEPS;
+        t->wake_ns = t->sim->now_ns + ns;
+}
+
+void sim_task_end(struct sim_task *t)
+{
+        die(t, 0, 0);
+}
+
 static void finish(struct sim_task *t)
 {
         if (t->does.check && t->input_ended)
@@ -418,11 +434,12 @@ void sim_task_run(struct sim_task *t)
                 return;
         }
         if (t->does.sleeps && !k->calm && sim_below(k, 1000) < t->does.sleeps) {
-                t->state = SIM_SLEEPS;
-                t->wake_ns = k->now_ns + sim_below(k, SLEEP_NS_MAX);
+                sim_task_sleep(t, sim_below(k, SLEEP_NS_MAX));
                 return;
         }
-        if (t->does.accepts && t->fd[2])
+        if (t->does.step)
+                t->does.step(t);
+        else if (t->does.accepts && t->fd[2])
                 step_accept(t);
         else if (t->does.connects)
                 step_connect(t);

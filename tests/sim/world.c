@@ -23,10 +23,12 @@
 #include <sluice/stages.h>
 
 #include "cancel.h"
+#include "laws.h"
 #include "loop.h"
 #include "pipeline.h"
 #include "pool.h"
 #include "sim_kernel.h"
+#include "world_relay.h"
 
 enum {
         PAGE_BYTES = 64,
@@ -36,6 +38,7 @@ enum {
         CALM_STEPS = 1500,
         STEPS_MAX = 200000,
         PORT = 7000,
+        RELAY_ONE_IN = 5,
         OLD_BYTES = 100, /* what was in a file before */
 };
 
@@ -709,47 +712,14 @@ static void tick(void *arg)
         }
 }
 
-static bool is_moving_in_kernel(const struct link *l)
-{
-        return l->fill.state == MOVER_BUSY || l->drain.state == MOVER_BUSY;
-}
-
-static void check_link(struct world *w, const struct link *l)
-{
-        struct sim_desc *d;
-
-        if (l->state != LINK_MOVING)
-                return;
-        link_check(l);
-        if (!l->pipe || is_moving_in_kernel(l) || l->abandoned)
-                return;
-        d = sim_fd(&w->sim, l->pipe->read->fd);
-        if (!d || (int64_t)d->pipe->bytes != l->pipe->bytes)
-                sim_fail(&w->sim, "link %d: its pipe holds %lld, it thinks %lld", l->index, d ? (long long)d->pipe->bytes : -1,
-                         (long long)l->pipe->bytes);
-}
-
-/* The next user of a pipe from the cache would send what somebody left in it. */
-static void check_cache(struct world *w)
-{
-        const struct list *idle = &w->loop->pipes.idle;
-
-        for (const struct list *n = idle->next; n != idle; n = n->next) {
-                struct sim_desc *d = sim_fd(&w->sim, container_of(n, struct pipe, node)->read->fd);
-
-                if (!d || d->pipe->bytes)
-                        sim_fail(&w->sim, "a pipe in the cache is not empty");
-        }
-}
-
 static void check_laws(struct world *w)
 {
-        check_cache(w);
+        law_cache(&w->sim, w->loop);
         for (int i = 0; i < sluice_pipeline_links(w->p); i++) {
                 struct run_link *l = pipeline_run_link(w->p, i);
 
                 if (l && !w->done)
-                        check_link(w, &l->link);
+                        law_link(&w->sim, &l->link);
         }
 }
 
@@ -841,25 +811,6 @@ static void check_end(struct world *w)
 
 /* ---- one world ---- */
 
-static void choose_faults(struct world *w, struct sim_config *c)
-{
-        static const uint16_t rates[] = { 5, 20, 60, 150, 300, 500 };
-
-        for (int f = 0; f < SIM_FAULTS; f++) {
-                bool on = pick(w, 3) == 0;
-                uint16_t rate = rates[pick(w, 6)];
-
-                if (on && w->limits->faults & 1u << f)
-                        c->faults |= 1u << f;
-                c->rate[f] = SIM_HARD & 1u << f ? (uint16_t)(1 + rate / 20) : rate;
-        }
-        c->patient = pick(w, 2);
-        c->workers_max = c->faults & 1u << SIM_WORKERS ? 1 : 32;
-        c->disk_bytes = (int64_t)pick(w, w->limits->bytes + 1);
-        if (!(c->faults & 1u << SIM_NOSPACE))
-                c->disk_bytes = -1;
-}
-
 static void choose_options(struct world *w, struct sluice_options *o)
 {
         o->driver = (enum sluice_driver)pick(w, 4);
@@ -893,7 +844,7 @@ static void begin(struct world *w, uint64_t seed)
 
         c.mutation = (enum sim_mutation)w->limits->mutation;
         sim_init(&w->sim, &c, seed);
-        choose_faults(w, &w->sim.config);
+        laws_faults(&w->sim, w->limits);
         w->sim.program = find_program;
         w->sim.tick = tick;
         w->sim.arg = w;
@@ -943,11 +894,20 @@ static void end(struct world *w)
                 free(w->memory[i]);
 }
 
+bool world_is_relay(uint64_t seed)
+{
+        return seed % RELAY_ONE_IN == 0;
+}
+
 void world_run(uint64_t seed, const struct world_limits *limits, enum world_tell tell, struct world_result *ret)
 {
         const struct sluice_pool_options po = { .size = sizeof(po), .budget_bytes = 64 << 20 };
         struct world w = { .limits = limits, .verbose = tell > WORLD_SILENT, .trace = tell == WORLD_TRACE };
 
+        if (world_is_relay(seed)) {
+                world_relay_run(seed, limits, tell, ret);
+                return;
+        }
         if (!shared_pool)
                 must(&w, sluice_pool_new(&shared_pool, &po));
         begin(&w, seed);
@@ -960,4 +920,5 @@ void world_done(void)
 {
         sluice_pool_unref(shared_pool);
         shared_pool = NULL;
+        world_relay_done();
 }

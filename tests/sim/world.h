@@ -26,6 +26,8 @@ enum world_tell { WORLD_SILENT, WORLD_GRAPH, WORLD_TRACE };
 
 /* Builds, runs and checks one; a law that does not hold ends the process (sim_fail()). */
 void world_run(uint64_t seed, const struct world_limits *limits, enum world_tell tell, struct world_result *ret);
+/* Whether that seed's world is a relay (world_relay.h), and no graph. */
+bool world_is_relay(uint64_t seed);
 /* What is shared by worlds, to be freed at the end. */
 void world_done(void);
 
