@@ -176,7 +176,8 @@ static void a_grandchild_counts_for_its_tree(void **state)
         mine = usage_tree_rss_anon(getpid());
         close(hold[1]);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
-        assert_true(tree >= own + HOG_BYTES);
+        /* The kernel's count may lag: before Linux 6.2 by up to 64 pages for each thread. */
+        assert_true(tree >= own + HOG_BYTES - (HOG_BYTES >> 3));
         assert_true(tree < own * 3 + HOG_BYTES * 2);
         assert_true(mine >= tree);
         close(hold[0]);
