@@ -45,6 +45,8 @@ run()
         shift 4
         [[ $backend != epoll ]] || environment=(SLUICE_TEST_BACKEND=epoll SLUICE_BACKEND=epoll)
         env "${environment[@]}" timeout -k 5 "$seconds" setsid -w "$@" >/run/said 2>&1 || status=$?
+        # What did not end when it was asked was killed.
+        ((status != 137 || SECONDS - from < seconds)) || status=124
         skipped=$(grep -aE '^\[ *SKIPPED *\] [a-z]' /run/said | sort -u | wc -l)
         grep -aiE '^skipped|^\[ *SKIPPED *\] [a-z]' /run/said | sort -u | head -n 20 | sed "s|^|-- $test: |"
         ((status == 0 || status == 77)) || tail -n 60 /run/said | sed 's/^/   | /'
