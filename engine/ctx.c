@@ -138,6 +138,8 @@ static void call_over(struct call *k)
         run_wake(c->run);
 }
 
+static void call_done(struct op *op);
+
 static int64_t result_of(struct sluice_ctx *c, struct op *op)
 {
         int r = op_result(op);
@@ -184,10 +186,31 @@ static int64_t result_of(struct sluice_ctx *c, struct op *op)
         }
 }
 
+/* A signal, or a connection that had gone before it was taken, is no answer: the wait goes on, and its timer with it. */
+static bool accept_again(struct call *k, const struct op *op)
+{
+        struct op *again;
+        int r = op_result(op);
+
+        if (op->kind != OP_ACCEPT || op->cancel_sent || op->cancel_waiting || (r != -EINTR && r != -ECONNABORTED))
+                return false;
+        again = op_new(backend_of(k->ctx), OP_ACCEPT, call_done, k);
+        if (!again)
+                return false;
+        op_pin(again, op->in, NULL, NULL);
+        k->op = again;
+        backend_submit(backend_of(k->ctx), again);
+        return true;
+}
+
 static void call_done(struct op *op)
 {
         struct call *k = op->owner;
 
+        if (accept_again(k, op)) {
+                op_free(op);
+                return;
+        }
         k->result = result_of(k->ctx, op);
         k->op = NULL;
         op_free(op);

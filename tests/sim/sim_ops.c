@@ -287,6 +287,10 @@ static void step_socket(struct sim *k, struct sim_op *o)
                 }
                 return;
         }
+        if (sim_strikes(k, SIM_EINTR)) {
+                over(k, o, -EINTR);
+                return;
+        }
         if (o->in->socket->backlog && sim_strikes(k, SIM_NOFILE)) {
                 over(k, o, -EMFILE);
                 return;
