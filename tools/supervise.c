@@ -2,9 +2,11 @@
 #include "supervise.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 const char supervise_help[] =
@@ -205,6 +207,25 @@ static void over(void *arg, int result)
         *(struct outcome *)arg = (struct outcome){ true, result };
 }
 
+/* Blocked here, they need not be in each of the loop's turns, which would take four system calls. Commands begin with none. */
+static void hold_signals(sigset_t *ret_held, sigset_t *ret_before)
+{
+        sigemptyset(ret_held);
+        sigaddset(ret_held, SIGPIPE);
+        sigaddset(ret_held, SIGXFSZ);
+        pthread_sigmask(SIG_BLOCK, ret_held, ret_before);
+}
+
+/* What they meant was seen as EPIPE and EFBIG. */
+static void release_signals(const sigset_t *held, const sigset_t *before)
+{
+        const struct timespec now = { 0 };
+
+        while (sigtimedwait(held, NULL, &now) > 0)
+                continue;
+        pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
 int supervise_run(struct sluice_pipeline *p, const struct supervise *s, bool show_progress, int *ret_result)
 {
         const struct sluice_loop_options lo = {
@@ -213,10 +234,12 @@ int supervise_run(struct sluice_pipeline *p, const struct supervise *s, bool sho
         struct outcome outcome = { 0 };
         struct progress *progress;
         struct sluice_loop *loop;
+        sigset_t held, before;
         int r = sluice_loop_new(&loop, &lo);
 
         if (r < 0)
                 return r;
+        hold_signals(&held, &before);
         if (lo.numa > 0)
                 sluice_loop_turn(loop, 0); /* bound before anything is started from this thread */
         job_begin(loop, s->pipeline.cancel, s->pipeline.flags & SLUICE_GUARD);
@@ -232,6 +255,7 @@ int supervise_run(struct sluice_pipeline *p, const struct supervise *s, bool sho
         *ret_result = outcome.result;
         if (r >= 0 || outcome.over)
                 sluice_loop_free(loop);
+        release_signals(&held, &before);
         return outcome.over ? 0 : r;
 }
 
