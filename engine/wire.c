@@ -381,6 +381,16 @@ static bool wire_ring(struct run *r, struct run_link *l)
         return e < 0 ? wire_fail(r, e, "ring") : true;
 }
 
+/* By 64 KiB at a time both sides of an inherited pipe are waked for each other: six times the moves of a MiB. Whoever holds its
+ * lock keeps this call waiting, as it would the first splice: for a thread that serves nothing else (driver.c). */
+static void grow_inherited(struct run *r, const struct sluice_ctx *c, const struct end *e)
+{
+        struct backend *b = backend_of(r);
+
+        if (e->slot && e->pipe && !e->child_pipe && c->pipe_bytes == 0 && loop_exclusive(r->loop))
+                b->ops->grow_pipe(b, e->slot->fd, PIPE_BYTES_LARGE);
+}
+
 static bool wire_driven(struct run *r, struct run_link *l)
 {
         struct sluice_ctx *from = &r->stages[l->plan->from], *to = &r->stages[l->plan->to];
@@ -402,6 +412,8 @@ static bool wire_driven(struct run *r, struct run_link *l)
                 /* A stage that passes on what comes by a pipe of its own: EPIPE there is its early end. */
                 l->link.sink.child_pipe = to->def->out_link >= 0 && l->link.sink.pipe;
         }
+        grow_inherited(r, from, &l->link.source);
+        grow_inherited(r, to, &l->link.sink);
         l->link.pipe_bytes = l->process_pipe_bytes;
         return true;
 }

@@ -83,6 +83,7 @@ struct backend_ops {
         int (*inspect)(struct backend *b, int fd, struct fd_info *ret);
 
         int (*pipe)(struct backend *b, int ret[2], size_t bytes, size_t *ret_bytes);
+        int (*grow_pipe)(struct backend *b, int fd, size_t bytes); /* somebody else's: to at least that, or as far as allowed */
         int (*set_nonblock)(struct backend *b, int fd, bool on);
         int (*set_direct)(struct backend *b, int fd, bool on); /* O_DIRECT, of a regular file */
         int (*dup)(struct backend *b, int fd);

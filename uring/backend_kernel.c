@@ -382,6 +382,7 @@ static const struct backend_ops kernel_ops = {
         .ready = sys_ready,
         .inspect = sys_inspect,
         .pipe = sys_pipe,
+        .grow_pipe = sys_grow_pipe,
         .set_nonblock = sys_set_nonblock,
         .set_direct = sys_set_direct,
         .dup = sys_dup,

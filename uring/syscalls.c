@@ -246,6 +246,16 @@ int sys_pipe(struct backend *b, int ret[2], size_t bytes, size_t *ret_bytes)
         return 0;
 }
 
+int sys_grow_pipe(struct backend *b, int fd, size_t bytes)
+{
+        int has = fcntl(fd, F_GETPIPE_SZ), r = -1;
+
+        (void)b;
+        for (; has >= 0 && r < 0 && bytes > (size_t)has; bytes /= 4)
+                r = fcntl(fd, F_SETPIPE_SZ, (int)bytes);
+        return has < 0 ? -errno : r < 0 ? has : r;
+}
+
 static int set_flag(int fd, int flag, bool on)
 {
         int flags = fcntl(fd, F_GETFL);

@@ -188,6 +188,14 @@ static int make_pipe(struct backend *b, int ret[2], size_t bytes, size_t *ret_by
         return 0;
 }
 
+static int grow_pipe(struct backend *b, int fd, size_t bytes)
+{
+        struct sim_pipe *p = open_desc(sim_of(b), fd)->pipe;
+        unsigned slots = (unsigned)(bytes / sim_of(b)->config.page_bytes);
+
+        return slots > p->max ? sim_pipe_resize(p, slots) : 0;
+}
+
 static int set_nonblock(struct backend *b, int fd, bool on)
 {
         open_desc(sim_of(b), fd)->nonblock = on;
@@ -506,6 +514,7 @@ static const struct backend_ops ops = {
         .ready = ready,
         .inspect = inspect,
         .pipe = make_pipe,
+        .grow_pipe = grow_pipe,
         .set_nonblock = set_nonblock,
         .set_direct = set_direct,
         .dup = dup_fd,
