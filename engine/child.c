@@ -146,6 +146,7 @@ static void fill_spec(struct sluice_ctx *c)
                                    .rlimits_nr = (uint32_t)o->rlimits_nr,
                                    .set_ids = p->ids != NULL,
                                    .cgroup = -1,
+                                   .cpus = r->loop->placed ? &r->loop->cpus : NULL,
                                    .async = loop_exclusive(r->loop),
                                    .pidfd = -1 };
         if (p->ids) {

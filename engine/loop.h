@@ -21,7 +21,7 @@ struct sluice_loop {
         struct sluice_pool *pool; /* its buffers; shared with whom the host likes */
         int numa;                 /* SLUICE_NUMA_...: where it belongs */
         bool placed, unplaced;    /* its thread was bound to a node; could not be */
-        cpu_set_t affinity;       /* what it had before */
+        cpu_set_t affinity, cpus; /* what it had before, and has since */
         unsigned spread_nr, spread_index;
         struct list ready;   /* struct link: have work and budget */
         struct list advance; /* struct run: something of theirs changed */

@@ -12,6 +12,7 @@ static void bind_thread(struct sluice_loop *l, const cpu_set_t *cpus)
         if (sched_getaffinity(0, sizeof(l->affinity), &l->affinity) < 0)
                 return;
         l->placed = numa_bind_thread(cpus) == 0;
+        l->cpus = *cpus;
         l->unplaced = !l->placed;
 }
 

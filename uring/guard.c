@@ -277,26 +277,30 @@ static uint32_t count(char *const *v)
 
 static int pack(struct packed *p, const struct spawn *s, int directory)
 {
-        const struct guard_spawn_wire w = { .argc = count(s->argv),
-                                            .envc = count(s->env),
-                                            .rlimits_nr = s->rlimits_nr,
-                                            .groups_nr = s->groups_nr,
-                                            .extra_nr = s->extra_nr,
-                                            .group_mode = s->group_mode,
-                                            .group = s->group,
-                                            .nice = s->nice,
-                                            .ioprio = s->ioprio,
-                                            .umask = s->umask,
-                                            .uid = s->uid,
-                                            .gid = s->gid,
-                                            .hold_term = s->hold_term,
-                                            .set_umask = s->set_umask,
-                                            .set_ids = s->set_ids,
-                                            .has_directory = directory >= 0,
-                                            .has_terminal = s->terminal >= 0,
-                                            .has_cgroup = s->cgroup >= 0 };
-        int r = put(p, &w, sizeof(w));
+        struct guard_spawn_wire w = { .argc = count(s->argv),
+                                      .envc = count(s->env),
+                                      .rlimits_nr = s->rlimits_nr,
+                                      .groups_nr = s->groups_nr,
+                                      .extra_nr = s->extra_nr,
+                                      .group_mode = s->group_mode,
+                                      .group = s->group,
+                                      .nice = s->nice,
+                                      .ioprio = s->ioprio,
+                                      .umask = s->umask,
+                                      .uid = s->uid,
+                                      .gid = s->gid,
+                                      .hold_term = s->hold_term,
+                                      .set_umask = s->set_umask,
+                                      .set_ids = s->set_ids,
+                                      .has_directory = directory >= 0,
+                                      .has_terminal = s->terminal >= 0,
+                                      .has_cgroup = s->cgroup >= 0,
+                                      .has_cpus = s->cpus != NULL };
+        int r;
 
+        if (s->cpus)
+                w.cpus = *s->cpus;
+        r = put(p, &w, sizeof(w));
         r = r < 0 ? r : put(p, s->rlimits, s->rlimits_nr * sizeof(*s->rlimits));
         r = r < 0 ? r : put(p, s->groups, s->groups_nr * sizeof(*s->groups));
         for (uint32_t i = 0; i < s->extra_nr; i++)

@@ -496,6 +496,7 @@ static void unpack(struct spawn *s, const struct guard_spawn_wire *w, char *at, 
                              .gid = w->gid,
                              .nice = w->nice,
                              .ioprio = w->ioprio,
+                             .cpus = w->has_cpus ? &w->cpus : NULL,
                              .extra_nr = w->extra_nr,
                              .rlimits_nr = w->rlimits_nr,
                              .groups_nr = w->groups_nr };

@@ -48,7 +48,8 @@ struct guard_spawn_wire {
         uint32_t argc, envc, rlimits_nr, groups_nr, extra_nr;
         int32_t group_mode, group, nice, ioprio;
         uint32_t umask, uid, gid;
-        uint8_t hold_term, set_umask, set_ids, has_directory, has_terminal, has_cgroup;
+        uint8_t hold_term, set_umask, set_ids, has_directory, has_terminal, has_cgroup, has_cpus;
+        cpu_set_t cpus;
 };
 
 struct guard_reply {

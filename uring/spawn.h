@@ -5,6 +5,7 @@
 #ifndef SLUICE_URING_SPAWN_H
 #define SLUICE_URING_SPAWN_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -71,7 +72,8 @@ struct spawn {
         gid_t gid;
         const gid_t *groups; /* supplementary, with set_ids */
         uint32_t groups_nr;
-        int cgroup; /* the directory of a cgroup v2 to start in; -1: the caller's */
+        int cgroup;            /* the directory of a cgroup v2 to start in; -1: the caller's */
+        const cpu_set_t *cpus; /* where it may run: coming into a cgroup forgets it before Linux 6.2. NULL: as the caller */
         bool new_pid_namespace;
         bool async; /* only begin: spawn_confirm(), or guard_confirm(), says what came of it */
 
@@ -97,7 +99,7 @@ const char *spawn_step_name(enum spawn_step step);
 /* Whether the caller is its process's only thread, io_uring's own aside. 0; -ENOTSUP. */
 int spawn_may_fork(void);
 /* A fork of the caller, which has to be alone, goes on in fn(arg, error) and exits with what that returns. Of *s count the
- * fds, the group, the terminal, the directory, the cgroup and die_with_parent; every other fd is closed, handlers are reset.
+ * fds, the group, the terminal, the directory, the cgroup, the CPUs and die_with_parent; every other fd is closed, handlers are reset.
  * `error` is -errno of what of that failed. 0, or -errno. */
 typedef int spawn_fork_fn(void *arg, int error);
 int spawn_fork(struct spawn *s, spawn_fork_fn *fn, void *arg);

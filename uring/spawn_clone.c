@@ -165,6 +165,8 @@ NO_SANITIZE __attribute__((noreturn, noinline)) static void child_main(struct sp
         int directory = s->directory;
         long r;
 
+        if (s->cpus) /* none of them may be its cgroup's: then it runs where that says */
+                raw3(SYS_sched_setaffinity, 0, sizeof(*s->cpus), s->cpus);
         STEP(SPAWN_SETPGID, join_group(s));
         STEP(SPAWN_DUP, place_fds(s, &directory));
         if (s->set_umask)

@@ -117,6 +117,8 @@ static int settle(const struct spawn *s, pid_t parent)
         int r = join_group(s);
 
         r = r < 0 ? r : enter_cgroup(s->cgroup, 0);
+        if (s->cpus)
+                sched_setaffinity(0, sizeof(*s->cpus), s->cpus);
         if (r == 0 && s->directory >= 0 && fchdir(s->directory) < 0)
                 r = -errno;
         r = r < 0 ? r : place_fds(s);

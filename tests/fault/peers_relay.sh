@@ -8,7 +8,8 @@ RELAY=$SOURCE/bench/peers/relay.sh
 [ -x "$LOAD" ] || skip 'sluice-bench-load is not built (google-benchmark is missing)'
 export TMPDIR=$T
 [ -n "${PEERS-}" ] || PEERS=$BUILD/bench/peers
-if [ -d "$PEERS" ]; then export PEERS; else unset PEERS; fi
+# Those whose unpacking was cut short are none.
+if [ -e "$PEERS/.debs/complete" ]; then export PEERS; else unset PEERS; fi
 
 free_port()
 {
