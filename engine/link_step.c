@@ -135,13 +135,12 @@ static bool step_fill_buffer(struct link *l, struct segment *s)
 
 static bool step_drain_pipe(struct link *l)
 {
-        struct move m = {
-                .kind = OP_SPLICE, .in = l->pipe->read, .out = l->sink.slot, .offset_in = -1, .offset_out = l->sink.offset
-        };
+        struct move m = { .kind = OP_SPLICE, .out = l->sink.slot, .offset_in = -1, .offset_out = l->sink.offset };
         ssize_t r;
 
         if (!l->pipe || l->pipe->bytes <= 0)
                 return false;
+        m.in = l->pipe->read;
         m.bytes = (uint32_t)l->pipe->bytes;
         if (link_by_ring(l, NULL)) {
                 if (!link_is_ready(l, LINK_SINK))
