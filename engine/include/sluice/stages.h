@@ -48,8 +48,8 @@ enum sluice_file_flags {
         SLUICE_FILE_OBSERVE = 1 << 2,  /* sink: not handed to a process, so that its errors are seen exactly */
         SLUICE_FILE_SNAPSHOT = 1 << 3, /* source: copied, since splice passes on what is written underneath later */
         SLUICE_FILE_RANGE = 1 << 4,    /* source: `length` counts, 0 included */
-        SLUICE_FILE_DIRECT = 1 << 5,   /* sink: past the page cache (O_DIRECT), as long as what comes fills whole blocks; what does not
-                                        * goes through it. Where the file system has no such way, the stage fails: -EINVAL */
+        SLUICE_FILE_DIRECT = 1 << 5,   /* sink: past the page cache (O_DIRECT) while what comes fills whole blocks, through it
+                                        * from then on. -EINVAL: the file system has no such way */
 };
 struct sluice_file_options {
         size_t size;
