@@ -6,12 +6,40 @@ python3 -c 'import pty, re, select' 2>/dev/null || skip 'no python3 with pty'
 cat >"$ROOT/session.py" <<'PY'
 import os, pty, re, select, sys, time
 
-sluice, bad = os.environ['SLUICE'], []
+sluice = os.environ['SLUICE']
 pid, fd = pty.fork()
 if pid == 0:
     os.environ.update(PS1='READY> ', PS2='', TERM='dumb', HISTFILE='/dev/null')
     os.execlp('bash', 'bash', '--norc', '--noprofile', '--noediting', '-i')
 seen = ''
+
+
+def below(of):
+    """The process and all that it started, as far as they are still its."""
+    return [of] + [p for c in children(of) for p in below(c)]
+
+
+def wrong(text):
+    """Ends the session at the first promise that does not hold: what follows it would only wait. Tells who does what."""
+    print(text)
+    for p in below(pid):
+        try:
+            status = dict(l.split(':', 1) for l in open('/proc/%d/status' % p).read().splitlines())
+            print('\t'.join([str(p)] + [k + status[k].replace('\t', ' ') for k in
+                                        ('Name', 'State', 'PPid', 'SigPnd', 'ShdPnd', 'SigBlk', 'SigIgn', 'SigCgt')]),
+                  'pgrp', os.getpgid(p), 'in', open('/proc/%d/wchan' % p).read(), 'does', open('/proc/%d/syscall' % p).read().strip())
+        except (OSError, KeyError):
+            pass
+    try:
+        print('the terminal is of', os.tcgetpgrp(fd))
+    except OSError:
+        pass    # the session is over
+    for p in reversed(below(pid)):
+        try:
+            os.kill(p, 9)
+        except OSError:
+            pass
+    sys.exit(1)
 
 
 def expect(pattern, what, seconds=20):
@@ -25,13 +53,11 @@ def expect(pattern, what, seconds=20):
             return before
         left = end - time.monotonic()
         if left <= 0 or not select.select([fd], [], [], left)[0]:
-            bad.append('%s: waited for %r, got %r' % (what, pattern, seen[-300:]))
-            return None
+            wrong('%s: waited for %r, got %r' % (what, pattern, seen[-300:]))
         try:
             seen += os.read(fd, 4096).decode(errors='replace')
         except OSError:
-            bad.append('%s: the session is over; got %r' % (what, seen[-300:]))
-            return None
+            wrong('%s: the session is over; got %r' % (what, seen[-300:]))
 
 
 def keys(text):
@@ -45,8 +71,8 @@ def prompt(what):
 def status(want, what):
     keys('echo "status=$?"\n')
     got = expect(r'status=(\d+)\r\n', what)
-    if got is not None and not got.endswith('status=%d\r\n' % want):
-        bad.append('%s: %s, not %d' % (what, got[-12:].strip(), want))
+    if not got.endswith('status=%d\r\n' % want):
+        wrong('%s: %s, not %d' % (what, got[-12:].strip(), want))
     prompt(what)
 
 
@@ -79,7 +105,7 @@ def started(count, what):
             if count == len([n for n in names if n != os.path.realpath(sluice)]):
                 return
         time.sleep(0.02)
-    bad.append('%s: %d commands are not running' % (what, count))
+    wrong('%s: %d commands are not running' % (what, count))
 
 
 def stopped(what):
@@ -110,7 +136,7 @@ def foreground(what):
         except OSError:
             pass
         time.sleep(0.01)
-    bad.append(what + ': the shell keeps the terminal, or the job does not go on')
+    wrong(what + ': the shell keeps the terminal, or the job does not go on')
 
 
 prompt('start')
@@ -174,37 +200,28 @@ for pipeline, count, reads in (('- | cat', 1, True), ('cat', 1, True), ('cat | c
         keys('\x03')
         prompt(what)
         status(130, what + ', fg, Ctrl-C')
-    if bad:
-        break
 
-if not bad:
-    # In the background, and killed by the shell while it is stopped.
-    keys("'%s' run 'sleep 500 | cat' &\n" % sluice)
-    prompt('background')
-    keys('kill %1; wait %1\n')
-    prompt('kill')
-    status(143, 'kill %1')
-    keys("'%s' run 'cat | cat'\n" % sluice)
-    started(2, 'stopped, kill')
-    foreground('stopped, kill')
-    keys('\x1a')
-    stopped('stopped, kill')
-    keys('kill %1; fg\n')
-    expect(r'\n', 'fg')
-    prompt('stopped, kill')
-    keys('stty -g\n')
-    after = expect(r'[0-9a-f:]{40,}\r\n', 'stty')
-    prompt('stty')
-    if before and after and before.split()[-1] != after.split()[-1]:
-        bad.append('the terminal is not as it was: %s, %s' % (before.split()[-1], after.split()[-1]))
-    keys('exit 0\n')
-    expect('exit', 'exit')
-else:
-    os.close(fd)
-    os.kill(pid, 9)
-for line in bad:
-    print(line)
-sys.exit(bool(bad))
+# In the background, and killed by the shell while it is stopped.
+keys("'%s' run 'sleep 500 | cat' &\n" % sluice)
+prompt('background')
+keys('kill %1; wait %1\n')
+prompt('kill')
+status(143, 'kill %1')
+keys("'%s' run 'cat | cat'\n" % sluice)
+started(2, 'stopped, kill')
+foreground('stopped, kill')
+keys('\x1a')
+stopped('stopped, kill')
+keys('kill %1; fg\n')
+expect(r'\n', 'fg')
+prompt('stopped, kill')
+keys('stty -g\n')
+after = expect(r'[0-9a-f:]{40,}\r\n', 'stty')
+prompt('stty')
+if before.split()[-1] != after.split()[-1]:
+    wrong('the terminal is not as it was: %s, %s' % (before.split()[-1], after.split()[-1]))
+keys('exit 0\n')
+expect('exit', 'exit')
 PY
 timeout -s KILL 100 python3 "$ROOT/session.py" >"$OUT" 2>"$ERR" || fail "$(cat "$OUT" "$ERR")"
 for pid in $([ "$fails" = 0 ] || marked_processes); do
