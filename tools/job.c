@@ -18,6 +18,7 @@ static pid_t handed_to;
 static bool guarded;
 static sigset_t handled; /* signals whose handler is ours now */
 static bool handed;      /* a command has the terminal from us */
+static bool rest_told;   /* of this stop */
 static volatile sig_atomic_t ended_by, child_changed, stop_asked, ends_seen;
 
 static void on_end(int signal)
@@ -126,6 +127,7 @@ static void stop_job(pid_t group, int signal, bool wants_terminal)
 {
         take_terminal_back();
         stop_self(signal);
+        rest_told = false;
         handed = wants_terminal && !ended_by && tcgetpgrp(terminal) == getpgrp();
         handed_to = group;
         if (handed)
@@ -134,47 +136,83 @@ static void stop_job(pid_t group, int signal, bool wants_terminal)
                 kill(-group, SIGCONT);
 }
 
-/* Whether every command that still runs is stopped, and by which signal. As a shell does, the job waits for all of them:
- * one that has its SIGTSTP still before it may take the next line typed, which is the shell's. */
-static bool all_stopped(const struct sluice_pipeline *p, int *ret_signal)
+struct stops {
+        int running, stopped;
+        int by; /* the signal that stopped the last of them */
+};
+
+static struct stops count_stops(const struct sluice_pipeline *p)
 {
-        bool any = false;
+        struct stops s = { 0 };
 
         for (int i = 0; i < sluice_pipeline_stages(p); i++) {
                 int by = sluice_pipeline_stage_stopped(p, i);
 
                 if (by == -ESRCH)
                         continue;
-                if (by <= 0)
-                        return false;
-                any = true;
-                *ret_signal = by;
+                s.running += by <= 0;
+                s.stopped += by > 0;
+                s.by = by > 0 ? by : s.by;
         }
-        return any;
+        return s;
+}
+
+static bool for_want_of_terminal(int signal)
+{
+        return signal == SIGTTIN || signal == SIGTTOU;
 }
 
 static bool from_terminal(int signal)
 {
-        return signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+        return signal == SIGTSTP || for_want_of_terminal(signal);
 }
 
-/* The commands were stopped by the terminal: the job stops with them. What stopped for want of the terminal (started with
- * "&", then brought to the front) is given it when we are continued in the foreground. Stopped otherwise, or without a
- * terminal from which anybody could go on with us, they are only waited for: a deadline must still pass. */
+/* A key that came while the commands were being started reached those that were in their group by then: the others are
+ * stopped too, or the one half would wait for the other and no shell would have its terminal back. Once: there are
+ * programs that do not stop, and then the job does not. */
+static void stop_the_rest(const struct sluice_pipeline *p, pid_t group, int by)
+{
+        if (rest_told || by != SIGTSTP || !sluice_pipeline_has_terminal(p) || tcgetpgrp(terminal) != group)
+                return;
+        rest_told = true;
+        kill(-group, SIGTSTP);
+}
+
+/* A shell gives its terminal to our group at about the time at which we give it to theirs, and may be the later one. */
+static bool hand_again(const struct sluice_pipeline *p, pid_t group, int by)
+{
+        if (!for_want_of_terminal(by) || !sluice_pipeline_has_terminal(p) || tcgetpgrp(terminal) != getpgrp())
+                return false;
+        give_terminal(group);
+        kill(-group, SIGCONT);
+        return true;
+}
+
+/* The commands were stopped by the terminal: the job stops with them. As a shell does, it waits for all of them: one that
+ * has its SIGTSTP still before it may take the next line typed, which is the shell's. What stopped for want of the terminal
+ * (started with "&", then brought to the front) is given it when we are continued in the foreground. Stopped otherwise, or
+ * without a terminal from which anybody could go on with us, they are only waited for: a deadline must still pass. */
 static void follow_stop(const struct sluice_pipeline *p, pid_t group)
 {
-        int by = 0;
+        const struct stops s = count_stops(p);
+        int by = s.by;
 
-        if (!all_stopped(p, &by))
+        if (s.stopped == 0) {
+                rest_told = false;
                 return;
+        }
         if (ended_by) { /* it is being ended: nothing of it may wait for a terminal */
                 kill(-group, SIGCONT);
                 return;
         }
         if (terminal < 0)
                 terminal = open("/dev/tty", O_RDWR | O_CLOEXEC);
-        if (terminal < 0 || !from_terminal(by))
+        if (terminal < 0 || !from_terminal(by) || hand_again(p, group, by))
                 return;
+        if (s.running > 0) {
+                stop_the_rest(p, group, by);
+                return;
+        }
         if (sluice_pipeline_has_terminal(p)) {
                 handed = true;
                 handed_to = group;

@@ -71,6 +71,7 @@ static int spawn_guard(struct guard *g, const int fds[3], bool pidns)
                                   .terminal = -1,
                                   .cgroup = -1,
                                   .async = true,
+                                  .hold_all = true,
                                   .new_pid_namespace = pidns };
         r = spawn_direct(&g->self);
         if (r < 0) {

@@ -213,6 +213,8 @@ static void stopped_or_continued(uint32_t i, const siginfo_t *info)
                                        .id = children[i].id,
                                        .signal = info->si_status };
 
+        if (children[i].spawning && info->si_code == CLD_STOPPED)
+                children[i].spawning->spec.stopped = true;
         send_event(&e); /* one that finds the socket full is lost: it only informs */
 }
 

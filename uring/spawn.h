@@ -62,6 +62,7 @@ struct spawn {
         int terminal;         /* >= 0: its foreground goes to the group before the program runs */
         bool die_with_parent; /* SIGKILL when the starting thread ends (PR_SET_PDEATHSIG) */
         bool hold_term;       /* SIGTERM is blocked in the program, which unblocks it when it can answer */
+        bool hold_all;        /* every signal is: the terminal's keys are not for the guard, whose group is still ours */
         bool set_umask, set_ids;
         mode_t umask;
         int nice;   /* added */
@@ -84,6 +85,7 @@ struct spawn {
         pid_t pid;
         int pidfd;
         enum spawn_step failed;  /* on failure: the step that failed */
+        bool stopped;            /* it was stopped before its exec; it has been let on to that, and stopped again */
         int error;               /* begun by a guard: -errno when even that failed */
         struct spawn_room *room; /* begun and not confirmed: where the child still runs */
 };
@@ -124,7 +126,8 @@ static inline size_t spawn_room_bytes(size_t argc)
 }
 /* The caller has blocked all signals. Nothing that *s points to may change before spawn_wait() is over. */
 int spawn_begin(struct spawn *s, struct spawn_room *room);
-/* 0, or -errno: then the child is reaped and its pidfd closed. */
+/* 0, or -errno: then the child is reaped and its pidfd closed. A child that a signal has stopped before its exec holds our
+ * memory, and nobody could send it SIGCONT while we wait: it is sent on, and SIGTSTP after the exec. */
 int spawn_wait(struct spawn *s, struct spawn_room *room);
 
 #endif

@@ -37,14 +37,14 @@ struct kernel_rlimit {
         uint64_t soft, hard;
 };
 
-enum { SIGSET_BYTES = 8, FIRST_FREE_FD = 3, IOPRIO_WHO_PROCESS = 1 };
+enum { SIGSET_BYTES = 8, FIRST_FREE_FD = 3, IOPRIO_WHO_PROCESS = 1, STOP_LOOK_MS = 20 };
 
 /* Caught signals would be reset by exec, but must be so before the mask is emptied: CLONE_CLEAR_SIGHAND did it (5.5).
  * Ignored ones stay ignored (nohup), but for SIGPIPE: a filter that outlives its reader is what SIGPIPE is for. */
 RAW void reset_signals(const struct spawn *s)
 {
         const struct kernel_sigaction reset = { 0 };
-        const uint64_t held = s->hold_term ? UINT64_C(1) << (SIGTERM - 1) : 0;
+        const uint64_t held = s->hold_all ? ~UINT64_C(0) : s->hold_term ? UINT64_C(1) << (SIGTERM - 1) : 0;
 
         raw4(SYS_rt_sigaction, SIGPIPE, &reset, NULL, SIGSET_BYTES);
         raw4(SYS_rt_sigprocmask, SIG_SETMASK, &held, NULL, SIGSET_BYTES);
@@ -283,19 +283,36 @@ NO_SANITIZE int spawn_begin(struct spawn *s, struct spawn_room *room)
         return 0;
 }
 
-/* The kernel's wake-up is not a private one. */
-NO_SANITIZE int spawn_wait(struct spawn *s, struct spawn_room *room)
+/* Not on suspicion: SIGCONT takes back a stop that is still before the child. Whoever waits for all children may have been
+ * told of the stop already, and says so in `stopped`. */
+RAW void let_stopped_on(struct spawn *s)
 {
         siginfo_t info;
 
+        info.si_pid = 0;
+        raw5(SYS_waitid, P_PIDFD, s->pidfd, &info, WSTOPPED | WNOHANG | WNOWAIT, NULL);
+        s->stopped |= info.si_pid != 0;
+        if (s->stopped)
+                raw2(SYS_kill, s->pid, SIGCONT);
+}
+
+/* The kernel's wake-up is not a private one. */
+NO_SANITIZE int spawn_wait(struct spawn *s, struct spawn_room *room)
+{
+        const struct timespec look = { .tv_nsec = STOP_LOOK_MS * 1000000L };
+        siginfo_t info;
+
         while (__atomic_load_n(&room->busy, __ATOMIC_ACQUIRE))
-                raw4(SYS_futex, &room->busy, FUTEX_WAIT, 1, NULL);
+                if (raw4(SYS_futex, &room->busy, FUTEX_WAIT, 1, &look) == -ETIMEDOUT)
+                        let_stopped_on(s);
         if (room->error) {
                 raw5(SYS_waitid, P_PIDFD, s->pidfd, &info, WEXITED, NULL);
                 raw1(SYS_close, s->pidfd);
                 s->pidfd = -1;
                 return -room->error;
         }
+        if (s->stopped)
+                raw2(SYS_kill, s->pid, SIGTSTP);
         s->failed = SPAWN_OK;
         return 0;
 }

@@ -1,5 +1,5 @@
-# Promises: at a prompt a pipeline is a job like any: keys reach it, Ctrl-C ends it with 130, Ctrl-Z stops it and fg goes
-# on with it, end of file ends it; and the prompt has its terminal back, as it was.
+# Promises: at a prompt a pipeline is a job like any: keys reach it, Ctrl-C ends it with 130, Ctrl-Z stops it (while it
+# starts, too) and fg goes on with it, end of file ends it; and the prompt has its terminal back, as it was.
 . "$(dirname "$0")/lib.sh"
 python3 -c 'import pty, re, select' 2>/dev/null || skip 'no python3 with pty'
 
@@ -200,6 +200,25 @@ for pipeline, count, reads in (('- | cat', 1, True), ('cat', 1, True), ('cat | c
         keys('\x03')
         prompt(what)
         status(130, what + ', fg, Ctrl-C')
+
+# Ctrl-Z at the moment at which the first command has the terminal: the others are still being started.
+for round in range(10):
+    what = 'Ctrl-Z while it starts, %d' % round
+    keys("'%s' run --no-progress 'cat | cat | cat'\n" % sluice)
+    end = time.monotonic() + 20
+    while os.tcgetpgrp(fd) in [pid] + children(pid):
+        if time.monotonic() > end:
+            wrong(what + ': the terminal is not handed over')
+    keys('\x1a')
+    stopped(what)
+    keys('fg\n')
+    expect(r'run --no-progress [^\n]*\n', what)
+    foreground(what)
+    keys('one\n')
+    expect(r'one\r\none\r\n', what)
+    keys('\x04')
+    prompt(what)
+    status(0, what)
 
 # In the background, and killed by the shell while it is stopped.
 keys("'%s' run 'sleep 500 | cat' &\n" % sluice)

@@ -117,6 +117,14 @@ static void says(const char *text, const char *line)
                 fail_msg("no '%s' in:\n%s", line, text);
 }
 
+static void comes(struct start *s, int options)
+{
+        siginfo_t info = { 0 };
+
+        assert_int_equal(waitid(P_PIDFD, (id_t)s->spec.pidfd, &info, options), 0);
+        assert_int_equal(info.si_pid, s->spec.pid);
+}
+
 /* ---- tests ---- */
 
 static void only_the_standard_streams_are_open(void **state)
@@ -288,6 +296,47 @@ static void a_list_too_long_is_said(void **state)
 }
 
 /* A grandchild whose parent, this test's child, just ends. */
+/* Its mask is emptied just before its exec, and a stop that waited until then meets it while it has our memory: whoever waits
+ * for the exec would wait for ever. Of twenty, some are met there. */
+static void a_stop_before_its_exec_is_put_off(void **state)
+{
+        (void)state;
+        for (int i = 0; i < 20; i++) {
+                struct start s;
+                char text[1024];
+                int in[2];
+
+                assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+                start_prepare(&s, "/bin/cat", NULL); /* one that does not end meanwhile */
+                close(s.spec.fds[0]);
+                s.spec.fds[0] = in[0];
+                s.spec.async = true;
+                s.spec.group_mode = SPAWN_GROUP_NEW; /* with a parent in another group of the session: not orphaned */
+                start_now(&s);
+                assert_int_equal(s.result, 0);
+                assert_int_equal(kill(s.spec.pid, SIGTSTP), 0);
+                s.result = spawn_confirm(&s.spec);
+                assert_int_equal(s.result, 0);
+                comes(&s, WSTOPPED);
+                assert_int_equal(kill(s.spec.pid, SIGCONT), 0);
+                close(in[1]);
+                assert_int_equal(finish(&s, text, sizeof(text)), 0);
+        }
+}
+
+static void all_signals_may_be_held(void **state)
+{
+        struct start s;
+        char text[1024];
+
+        (void)state;
+        start_prepare(&s, self, "report");
+        s.spec.hold_all = true;
+        start_now(&s);
+        assert_int_equal(finish(&s, text, sizeof(text)), 0);
+        says(text, "blocked 1 2 3 4 5 6 7 8 10 ");
+}
+
 static void die_with_parent_is_kept(void **state)
 {
         int said[2], pidfd, status;
@@ -340,6 +389,8 @@ int main(int argc, char **argv)
                 cmocka_unit_test(a_script_without_arguments_is_too),
                 cmocka_unit_test(a_failed_start_names_its_step),
                 cmocka_unit_test(a_list_too_long_is_said),
+                cmocka_unit_test(a_stop_before_its_exec_is_put_off),
+                cmocka_unit_test(all_signals_may_be_held),
                 cmocka_unit_test(die_with_parent_is_kept),
         };
         ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
