@@ -12,6 +12,7 @@ set -u
 
 fails=0
 SANITIZE=${SANITIZE-}
+SHORT=$SANITIZE${SLUICE_TEST_SHORT-} # not empty: a part of the cases will do, as t_short() of fixture.h has it
 ROOT=$(mktemp -d /dev/shm/sluice-test.XXXXXX) || exit 1
 T=$ROOT/work
 OUT=$ROOT/stdout

@@ -2,6 +2,7 @@
 . "$(dirname "$0")/lib.sh"
 
 sizes='0 1 4095 4096 4097 65535 65536 65537 1048577'
+[ "$SHORT" ] && sizes='0 1 4097 65536 1048577'
 drivers='--driver=auto --driver=inline --driver=ring --driver=copy --no-splice'
 
 check()

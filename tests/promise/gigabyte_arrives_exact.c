@@ -6,7 +6,7 @@
 
 static uint64_t much(void)
 {
-        return t_sanitized() ? UINT64_C(64) << 20 : UINT64_C(1) << 30;
+        return t_short() ? UINT64_C(64) << 20 : UINT64_C(1) << 30;
 }
 
 static void test_file_to_file(void **state)

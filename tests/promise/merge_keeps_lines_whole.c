@@ -458,7 +458,7 @@ static void test_cancelled(void **state)
         unsigned seed = flow_seed();
 
         (void)state;
-        for (int round = 0; round < (t_sanitized() ? 10 : 30); round++) {
+        for (int round = 0; round < (t_short() ? 10 : 30); round++) {
                 struct sluice_cancel *cancel;
                 struct sluice_pipeline *p;
                 struct flow_run r;

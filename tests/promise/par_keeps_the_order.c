@@ -136,7 +136,7 @@ static void test_the_same_as_without(void **state)
 {
         static const unsigned copies[] = { 1, 2, 4 };
         unsigned seed = flow_seed();
-        size_t bytes = t_sanitized() ? TEXT / 4 : TEXT;
+        size_t bytes = t_short() ? TEXT / 4 : TEXT;
         char *text = flow_lines('x', bytes, 200, &seed);
 
         (void)state;
@@ -296,7 +296,7 @@ static void sort_lines(char *text)
 static void test_unordered(void **state)
 {
         unsigned seed = 9;
-        size_t bytes = t_sanitized() ? 10 * PART : 30 * PART;
+        size_t bytes = t_short() ? 10 * PART : 30 * PART;
         char *text = flow_lines('x', bytes, 300, &seed), *in_order, *any;
 
         (void)state;
@@ -465,7 +465,7 @@ static void test_cancelled_at_any_moment(void **state)
         unsigned seed = flow_seed();
 
         (void)state;
-        for (int round = 0; round < (t_sanitized() ? 12 : 40); round++) {
+        for (int round = 0; round < (t_short() ? 12 : 40); round++) {
                 struct sluice_cancel *cancel;
                 struct sluice_pipeline *p;
                 struct flow_run r;

@@ -321,7 +321,7 @@ int main(int argc, char **argv)
 {
         const struct CMUnitTest tests[] = { cmocka_unit_test_teardown(test_random_graphs, say_seed) };
 
-        if (t_sanitized())
+        if (t_short())
                 arguments.rounds /= 8;
         for (int i = 1; i < argc; i++)
                 if (!parse(argv[i])) {

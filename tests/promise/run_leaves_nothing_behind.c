@@ -55,7 +55,7 @@ static void once(const char *address)
 
 static void test_thousand_runs(void **state)
 {
-        struct server s = { .runs = t_sanitized() ? 300 : 1000 };
+        struct server s = { .runs = t_short() ? 300 : 1000 };
         int fds = 0, threads = 0;
         char address[32];
         long rss = 0;

@@ -282,7 +282,7 @@ static void ladder(bool commands, int turns, struct flow_sink *k, int expected)
 static void test_a_hundred_stages_cancelled(void **state)
 {
         unsigned seed = flow_seed();
-        int rounds = t_sanitized() ? 4 : 16;
+        int rounds = t_short() ? 4 : 16;
 
         (void)state;
         for (int round = 0; round < rounds; round++) {

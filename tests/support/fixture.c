@@ -45,6 +45,11 @@ bool t_sanitized(void)
 #endif
 }
 
+bool t_short(void)
+{
+        return t_sanitized() || getenv("SLUICE_TEST_SHORT");
+}
+
 /* ---- numbers of this process ---- */
 
 static int count(const char *directory, bool (*wanted)(const char *name))

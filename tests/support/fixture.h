@@ -32,6 +32,8 @@ int t_end(void **state);
 
 /* Whether the test runs under a sanitizer. */
 bool t_sanitized(void);
+/* Whether a part of the rounds will do: under a sanitizer, or where the same test runs in full elsewhere in this suite. */
+bool t_short(void);
 /* The four drivers, AUTO first. */
 extern const enum sluice_driver t_drivers[4];
 
