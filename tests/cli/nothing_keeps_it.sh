@@ -23,11 +23,11 @@ status=$?
 # A stderr that nobody reads: the command is ended all the same. (The last word of sluice itself goes to the same stderr
 # and waits for it like anybody's: it is read once the command is gone.)
 mkfifo mute
-printf '#!/bin/sh\nseq 1 200000 >&2\nsleep 1000\n' >talker
+printf '#!/bin/sh\necho $$ >talker.pid\nseq 1 200000 >&2\nsleep 1000\n' >talker
 chmod +x talker
 exec 7<>mute
 {
-        until_true pgrep -x talker && until_true eval '! pgrep -x talker'
+        until_true test -s talker.pid && until_true eval '! kill -0 $(cat talker.pid)'
         cat mute >said &
         echo $! >cat.pid
 } >/dev/null &
@@ -38,11 +38,11 @@ exec 7>&-
 
 # The reader saw an end that was none: it still has the pipe when the writer is found dead.
 printf 'precious\n' >target
-printf '#!/bin/sh\necho part\nkill -PIPE $$\n' >writer
+printf '#!/bin/sh\necho $$ >writer.pid\necho part\nkill -PIPE $$\n' >writer
 chmod +x writer
 mkfifo release
 {
-        until_true eval "ps -C writer -o stat= | grep -q Z"
+        until_true eval 'grep -qs "^State:.Z" /proc/$(cat writer.pid)/status'
         sleep 0.2
         echo go >release
 } &
