@@ -467,7 +467,7 @@ static void child_exited(struct op *op)
         struct sluice_ctx *c = op->owner;
         struct backend *b = backend_of(c->run);
         struct child *ch = c->child;
-        struct child_status status;
+        struct child_status status = { 0 };
         int e;
 
         ch->exit_op = NULL;

@@ -472,6 +472,8 @@ void contain_signal(struct run *r, int signal)
                 break;
         case SLUICE_CONTAIN_GUARD:
         case SLUICE_CONTAIN_PIDNS:
+                if (!c->guard) /* it could not be made, which is why the run is ended */
+                        break;
                 guard_tell(c->guard->guard, signal == SIGKILL ? GUARD_KILL : GUARD_SIGNAL, c->id, signal);
                 c->asked |= signal == SIGKILL;
                 break;

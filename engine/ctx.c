@@ -16,8 +16,6 @@
 #include "check.h"
 #include "run.h"
 
-#define SLEEP_MS_MAX (INT64_C(1000) * 86400 * 365 * 100) /* a century: longer would overflow the clock */
-
 struct call {
         struct list node;
         struct sluice_ctx *ctx;
@@ -192,7 +190,10 @@ static bool accept_again(struct call *k, const struct op *op)
         struct op *again;
         int r = op_result(op);
 
-        if (op->kind != OP_ACCEPT || op->cancel_sent || op->cancel_waiting || (r != -EINTR && r != -ECONNABORTED))
+        if (op->kind != OP_ACCEPT || (r != -EINTR && r != -ECONNABORTED))
+                return false;
+        /* A cancel that came in the same turn found it done already, and would not come again. */
+        if (op->cancel_sent || op->cancel_waiting || k->timed_out || k->ctx->run->stopping)
                 return false;
         again = op_new(backend_of(k->ctx), OP_ACCEPT, call_done, k);
         if (!again)
@@ -259,7 +260,7 @@ static int call_start(struct sluice_ctx *c, struct op *op, int64_t timeout_ms, s
                         free(k);
                         return -ENOMEM;
                 }
-                k->timer->timer.at_ns = backend_now_ns(b) + (uint64_t)timeout_ms * 1000000u;
+                k->timer->timer.at_ns = backend_after_ms(b, timeout_ms);
         }
         list_push(&c->calls, &k->node);
         backend_submit(b, op);
@@ -531,11 +532,7 @@ int sluice_ctx_sleep(struct sluice_ctx *c, int64_t timeout_ms, sluice_then_fn *t
 
         if (!op)
                 return -ENOMEM;
-        if (timeout_ms < 0)
-                timeout_ms = 0;
-        if (timeout_ms > SLEEP_MS_MAX)
-                timeout_ms = SLEEP_MS_MAX;
-        op->timer.at_ns = backend_now_ns(backend_of(c)) + (uint64_t)timeout_ms * 1000000u;
+        op->timer.at_ns = backend_after_ms(backend_of(c), timeout_ms);
         return call_start(c, op, 0, then);
 }
 

@@ -102,7 +102,7 @@ void end_start_grace(struct run *r)
         op = op_new(backend_of(r), OP_TIMER, grace_over, r);
         if (!op)
                 return;
-        op->timer.at_ns = backend_now_ns(backend_of(r)) + (uint64_t)r->opt->grace_ms * 1000000u;
+        op->timer.at_ns = backend_after_ms(backend_of(r), r->opt->grace_ms);
         r->grace_op = op;
         backend_submit(backend_of(r), op);
 }
@@ -266,7 +266,7 @@ int end_watch_deadline(struct run *r)
 
         if (!op)
                 return -ENOMEM;
-        op->timer.at_ns = backend_now_ns(backend_of(r)) + (uint64_t)r->opt->timeout_ms * 1000000u;
+        op->timer.at_ns = backend_after_ms(backend_of(r), r->opt->timeout_ms);
         r->deadline_op = op;
         backend_submit(backend_of(r), op);
         return 0;

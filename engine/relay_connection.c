@@ -182,7 +182,7 @@ static void start_moving(struct relay_connection *c)
 
 /* ---- connecting ---- */
 
-static int connect_next(struct relay_connection *c);
+static bool connect_any(struct relay_connection *c, int *ret_error);
 
 static void connected(struct op *op)
 {
@@ -202,7 +202,7 @@ static void connected(struct op *op)
         c->target = slot_unref(c->target);
         if (r == -ECANCELED && c->timed_out)
                 r = -ETIMEDOUT;
-        if (r != -ECANCELED && c->next_target < c->relay->opt.targets_nr && connect_next(c) == 0)
+        if (r != -ECANCELED && connect_any(c, &r))
                 return;
         if (r != -ECANCELED)
                 fail(c, SLUICE_RELAY_CONNECT_FAILED, r);
@@ -257,10 +257,23 @@ out:
         return -ENOMEM;
 }
 
+/* Of those that are left the first to which a connection can be begun. False: none; why not with the last is told. */
+static bool connect_any(struct relay_connection *c, int *ret_error)
+{
+        while (c->next_target < c->relay->opt.targets_nr) {
+                int r = connect_next(c);
+
+                if (r == 0)
+                        return true;
+                *ret_error = r;
+        }
+        return false;
+}
+
 int relay_connection_new(struct sluice_relay *r, struct slot *client)
 {
         struct relay_connection *c = calloc(1, sizeof(*c));
-        int e;
+        int e = 0;
 
         if (!c) {
                 slot_unref(client);
@@ -275,8 +288,7 @@ int relay_connection_new(struct sluice_relay *r, struct slot *client)
         link_init(&c->up, r->loop, &hooks, c, 0);
         link_init(&c->down, r->loop, &hooks, c, 1);
         list_push(&r->connections, &c->node);
-        e = connect_next(c);
-        if (e < 0) {
+        if (!connect_any(c, &e)) {
                 fail(c, SLUICE_RELAY_CONNECT_FAILED, e);
                 close_later(c);
         }
@@ -315,9 +327,7 @@ static void tick_connecting(struct relay_connection *c)
         }
         if (c->connect)
                 return;
-        if (!late)
-                r = connect_next(c);
-        if (r < 0) {
+        if (late || !connect_any(c, &r)) {
                 fail(c, SLUICE_RELAY_CONNECT_FAILED, r);
                 close_later(c);
         }

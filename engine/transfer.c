@@ -146,7 +146,7 @@ static int watch(struct transfer *t, const struct sluice_transfer *opt)
                 t->deadline = op_new(b, OP_TIMER, deadline_over, t);
                 if (!t->deadline)
                         return -ENOMEM;
-                t->deadline->timer.at_ns = backend_now_ns(b) + (uint64_t)opt->timeout_ms * 1000000u;
+                t->deadline->timer.at_ns = backend_after_ms(b, opt->timeout_ms);
         }
         return 0;
 }

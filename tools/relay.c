@@ -325,7 +325,7 @@ static bool serve(struct relay_options *o, const sigset_t *set)
                         continue;
                 } else if (state == SERVING) {
                         state = DRAINING;
-                        until = now_ms() + o->drain_ms;
+                        until = o->drain_ms < INT64_MAX - now_ms() ? now_ms() + o->drain_ms : INT64_MAX;
                         relay_threads_drain(&o->threads);
                 } else {
                         state = RESETTING;
@@ -425,7 +425,7 @@ int relay_main(int argc, char **argv)
         if (o.connections_max && o.threads.nr > o.connections_max)
                 o.threads.nr = o.connections_max;
         o.threads.options.event_arg = &o;
-        o.threads.options.connections_max = (o.connections_max + o.threads.nr - 1) / o.threads.nr;
+        o.threads.options.connections_max = o.connections_max;
         o.threads.bind = o.threads.nr > 1;
         block(&set);
         raise_descriptors();

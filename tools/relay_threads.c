@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
+enum { BUFFER_BYTES = 256 << 10, BUDGET_BYTES = 1 << 30 }; /* of the pool that a loop makes for itself */
+
 /* ---- on each thread ---- */
 
 /* For the owner, who adds them up. Locked. */
@@ -26,18 +28,33 @@ static void ended(void *arg, int result)
         self->relay = NULL;
 }
 
+/* A direction whose reader does not read keeps a buffer, and who finds none waits for one: as many as there may be connections
+ * must not stop those that move. The pool takes memory as it is needed. */
+static int pool_for(struct sluice_pool **ret, unsigned connections_max)
+{
+        const struct sluice_pool_options o = { .size = sizeof(o), .budget_bytes = (uint64_t)connections_max * 2 * BUFFER_BYTES };
+
+        *ret = NULL;
+        return o.budget_bytes > BUDGET_BYTES ? sluice_pool_new(ret, &o) : 0;
+}
+
 static int begin(struct relay_thread *self)
 {
         struct relay_threads *t = self->all;
-        const struct sluice_loop_options opt = { .size = sizeof(opt),
-                                                 .exclusive = 1,
-                                                 .backend = t->backend,
-                                                 .spread_nr = t->bind ? t->nr : 0,
-                                                 .spread_index = t->bind ? self->index : 0 };
+        struct sluice_loop_options opt = { .size = sizeof(opt),
+                                           .exclusive = 1,
+                                           .backend = t->backend,
+                                           .spread_nr = t->bind ? t->nr : 0,
+                                           .spread_index = t->bind ? self->index : 0 };
         struct sluice_relay_options relay = t->options;
-        int r = sluice_loop_new(&self->loop, &opt);
+        const unsigned most = relay.connections_max;
+        int r;
 
         relay.listener = t->listeners[self->index];
+        relay.connections_max = most / t->nr + (self->index < most % t->nr);
+        r = pool_for(&opt.pool, relay.connections_max);
+        r = r < 0 ? r : sluice_loop_new(&self->loop, &opt);
+        sluice_pool_unref(opt.pool); /* the loop has its own reference */
         return r < 0 ? r : sluice_relay_start(&self->relay, self->loop, &relay, ended, self);
 }
 

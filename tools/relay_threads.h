@@ -25,7 +25,7 @@ struct relay_thread {
 struct relay_threads {
         struct relay_thread *threads;
         unsigned nr;
-        struct sluice_relay_options options; /* without the listener */
+        struct sluice_relay_options options; /* without the listener; connections_max is that of all, and nr at least, or 0 */
         const int *listeners;                /* one for each */
         bool bind;                           /* each thread to a CPU */
         enum sluice_backend backend;

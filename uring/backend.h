@@ -172,6 +172,14 @@ static inline uint64_t backend_now_ns(struct backend *b)
 {
         return b->ops->now_ns(b);
 }
+/* When `ms` from now is over: at once for less than none, in a century for more than that, which a host that means "for ever"
+ * passes (INT64_MAX would overflow the clock). */
+static inline uint64_t backend_after_ms(struct backend *b, int64_t ms)
+{
+        const int64_t century_ms = INT64_C(1000) * 86400 * 365 * 100;
+
+        return backend_now_ns(b) + (uint64_t)(ms < 0 ? 0 : ms > century_ms ? century_ms : ms) * 1000000u;
+}
 
 /* For implementations (uring/backend.c). */
 int backend_init(struct backend *b, const struct backend_ops *ops, bool exclusive);

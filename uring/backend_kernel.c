@@ -103,7 +103,7 @@ static void sort_queue(struct kernel *k)
 
                 if (runs_inline(k, op))
                         backend_complete(&k->base, op, helper_perform(op));
-                else if (ring_has(k, op) || is_worth_a_ring(k, op))
+                else if (!op->aside && (ring_has(k, op) || is_worth_a_ring(k, op)))
                         list_push(&k->base.queued, node);
                 else
                         ringless_begin(&k->ringless, op);

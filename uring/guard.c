@@ -342,7 +342,7 @@ static struct spawn as_seen_by_guard(const struct guard *g, const struct spawn *
         return copy;
 }
 
-static void take_answer(struct spawn *s, const struct guard_reply *reply, int pidfd, int error)
+static void take_answer(struct guard *g, struct spawn *s, const struct guard_reply *reply, int pidfd, int error)
 {
         s->failed = error < 0 ? SPAWN_GUARD : (enum spawn_step)reply->failed;
         s->error = error < 0 ? error : reply->error;
@@ -351,7 +351,10 @@ static void take_answer(struct spawn *s, const struct guard_reply *reply, int pi
         if (pidfd < 0) { /* we may open no more files: the command cannot be watched, so it must not live */
                 s->failed = SPAWN_GUARD;
                 s->error = -EMFILE;
-                kill(reply->pid, SIGKILL);
+                if (g->pidns) /* its numbers are not ours */
+                        send_request(g, &(const struct guard_request){ .kind = GUARD_KILL }, NULL, 0);
+                else
+                        kill(reply->pid, SIGKILL);
                 return;
         }
         s->pid = sys_pid_of_pidfd(pidfd, reply->pid);
@@ -365,7 +368,7 @@ static void collect(struct guard *g)
                 struct guard_reply reply;
                 int pidfd, r = receive_reply(g, &reply, &pidfd);
 
-                take_answer(g->begun[i], &reply, pidfd, r);
+                take_answer(g, g->begun[i], &reply, pidfd, r);
         }
         g->begun_nr = 0;
 }
@@ -388,7 +391,7 @@ static int exchange(struct guard *g, struct spawn *s, const struct packed *p, in
                         collect(g);
                         r = receive_reply(g, &reply, &pidfd);
                 }
-                take_answer(s, &reply, pidfd, r);
+                take_answer(g, s, &reply, pidfd, r);
                 r = s->error;
         }
         pthread_mutex_unlock(&g->lock);

@@ -244,10 +244,18 @@ static bool is_unknown(struct io_ring *r, const struct op *op, int res)
 
 static void give_back(struct io_ring *r, struct op *op)
 {
-        r->lacks |= 1u << op->kind;
         list_unlink(&op->node);
         op_to(op, OP_QUEUED);
         list_push(&r->unknown, &op->node);
+}
+
+/* On O_NONBLOCK sockets: a connect to a unix listener whose queue is full (TCP waits; so does a unix socket that blocks, but on
+ * a worker thread for each), and an accept before 5.15.90 and 5.19 (REQ_F_NOWAIT in io_accept()). */
+static bool did_not_wait(const struct op *op, int res)
+{
+        if (res != -EAGAIN)
+                return false;
+        return op->kind == OP_ACCEPT || (op->kind == OP_CONNECT && op->net.address->sa_family == AF_UNIX);
 }
 
 static void wake_reaped(struct io_ring *r, const struct io_uring_cqe *cqe)
@@ -282,9 +290,15 @@ static void op_reaped(struct io_ring *r, struct op *op, int res)
         res = unless_unasked(r, op, res);
         if (op->kind == OP_CONNECT)
                 res = connect_result(op, res);
-        if (!is_unknown(r, op, res))
+        if (did_not_wait(op, res)) {
+                op->aside = true;
+        } else if (is_unknown(r, op, res)) {
+                r->lacks |= 1u << op->kind;
+        } else {
                 backend_complete(r->backend, op, res);
-        else if (op->cancel_sent)
+                return;
+        }
+        if (op->cancel_sent)
                 backend_complete(r->backend, op, -ECANCELED);
         else
                 give_back(r, op);

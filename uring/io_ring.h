@@ -4,7 +4,8 @@
  *      NONE --io_ring_setup()--> UP
  *                        \--> NONE, and the error: io_uring is refused here
  *
- * An operation that the kernel does not know comes back in `unknown`, and its kind is in `lacks` from then on. */
+ * An operation that the kernel does not know comes back in `unknown`, and its kind is in `lacks` from then on; so does one
+ * for which the kernel should wait and does not, marked `aside`. */
 #ifndef SLUICE_URING_IO_RING_H
 #define SLUICE_URING_IO_RING_H
 

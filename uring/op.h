@@ -83,6 +83,7 @@ struct op {
         uint32_t wait_events;       /* AT_READY: what it waits for */
         bool waits_for_out;         /* ... of `out`, not of `in` */
         bool begun;                 /* a connect that is under way */
+        bool aside;                 /* the ring answers what it should wait for: it goes the other way */
         bool slow;                  /* its fd cannot say whether it would wait: by a thread, when ready */
 
         struct slot *in, *out; /* pinned; for most kinds only `in` is set */

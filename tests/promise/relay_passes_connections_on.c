@@ -470,6 +470,57 @@ static void test_the_next_address_is_tried(void **state)
         end(&w, 0);
 }
 
+static void test_so_it_is_after_one_of_a_family_that_is_not_here(void **state)
+{
+        struct world w;
+        int client, target;
+
+        (void)state;
+        listen_both(&w, false);
+        w.targets[1] = w.targets[0];
+        w.targets[0].address.ss_family = AF_MAX; /* what socket(2) says of IPv6 where there is none */
+        w.targets_nr = 2;
+        START(&w, .connections_max = 0);
+        client = dial(&w);
+        target = take(&w);
+        say(client, "hello");
+        hears(&w, target, "hello");
+        assert_int_equal(stats(&w).connect_failed, 0);
+        close(client);
+        close(target);
+        UNTIL(&w, stats(&w).active == 0);
+        sluice_relay_drain(w.relay);
+        end(&w, 0);
+}
+
+/* A connect to it on a socket that does not block answers EAGAIN, by the ring too. */
+static void test_a_unix_target_whose_queue_is_full_is_waited_for(void **state)
+{
+        int clients[5], targets[5];
+        struct world w;
+
+        (void)state;
+        listen_both(&w, true);
+        assert_int_equal(listen(w.target, 0), 0); /* room for one */
+        START(&w, .connections_max = 0);
+        for (size_t i = 0; i < T_NR(clients); i++)
+                clients[i] = dial(&w);
+        UNTIL(&w, stats(&w).active == T_NR(clients));
+        for (int i = 0; i < 20; i++)
+                turn(&w);
+        assert_int_equal(stats(&w).active, T_NR(clients));
+        for (size_t i = 0; i < T_NR(clients); i++)
+                targets[i] = take(&w);
+        assert_int_equal(stats(&w).connect_failed, 0);
+        for (size_t i = 0; i < T_NR(clients); i++) {
+                close(clients[i]);
+                close(targets[i]);
+        }
+        UNTIL(&w, stats(&w).active == 0);
+        sluice_relay_drain(w.relay);
+        end(&w, 0);
+}
+
 static void test_one_in_which_nothing_moves_is_reset(void **state)
 {
         struct world w;
@@ -764,6 +815,8 @@ int main(void)
                 T_TEST(test_a_reset_that_a_write_meets_is_passed_on),
                 T_TEST(test_where_nobody_listens_the_client_is_reset),
                 T_TEST(test_the_next_address_is_tried),
+                T_TEST(test_so_it_is_after_one_of_a_family_that_is_not_here),
+                T_TEST(test_a_unix_target_whose_queue_is_full_is_waited_for),
                 T_TEST(test_one_in_which_nothing_moves_is_reset),
                 T_TEST(test_no_more_than_allowed_at_a_time),
                 T_TEST(test_without_descriptors_it_waits),

@@ -47,7 +47,10 @@ struct sluice_relay_options {
                                                * connections have them from it */
         const struct sluice_address *targets; /* tried in order, for each connection anew. Copied */
         size_t targets_nr;
-        unsigned connections_max;   /* at one time; the next wait in the listener's queue. 0: no limit */
+        unsigned connections_max;   /* at one time; the next wait in the listener's queue. 0: no limit. A direction that copies
+                                     * and whose reader does not read keeps a buffer of the loop's pool, and who finds none left
+                                     * waits: 4,096 of them in a pool of 1 GiB. A budget of two for each connection, or
+                                     * idle_timeout_ms, keeps such readers from stopping the others */
         unsigned proxy_version;     /* 1 or 2: the header of the PROXY protocol goes first to the target. 0: none
                                      * (www.haproxy.org/download/2.9/doc/proxy-protocol.txt) */
         int64_t connect_timeout_ms; /* for each address; 0: 5000 */
