@@ -162,7 +162,8 @@ const char *negotiate_refusal(const struct end_identity *source, const struct en
         if (!source || !sink || source->device != sink->device || source->inode != sink->inode)
                 return NULL;
         if (source->regular && sink->regular)
-                return "is both source and sink: it would be overwritten while it is read";
+                return "is both source and sink: it would be overwritten while it is read; with ',atomic' at the sink it is "
+                       "replaced at the end";
         if (source->pipe && sink->pipe)
                 return "is the same pipe on both sides: it would feed itself";
         return NULL;

@@ -604,6 +604,11 @@ void run_open_stages(struct run *r)
                 stage_open(&r->stages[i]);
 }
 
+static const char *cure_of(int error)
+{
+        return error == -EMFILE ? ": raise ulimit -n" : "";
+}
+
 void run_start(struct run *r, sluice_done_fn *done, void *arg)
 {
         int e = 0;
@@ -622,12 +627,12 @@ void run_start(struct run *r, sluice_done_fn *done, void *arg)
         if (e == 0 && r->opt->timeout_ms > 0)
                 e = end_watch_deadline(r);
         if (e < 0)
-                run_fail(r, failure_new(r, FAILURE_ENGINE, -1, -1, e, "start", "start: %s", strerror(-e)));
+                run_fail(r, failure_new(r, FAILURE_ENGINE, -1, -1, e, "start", "start: %s%s", strerror(-e), cure_of(e)));
         if (e == 0 && has_commands(r)) {
                 e = contain_begin(r);
                 if (e < 0)
-                        run_fail(r, failure_new(r, FAILURE_ENGINE, -1, -1, e, "contain", "containment by %s: %s",
-                                                sluice_contain_name(r->contain.kind), strerror(-e)));
+                        run_fail(r, failure_new(r, FAILURE_ENGINE, -1, -1, e, "contain", "containment of the commands by %s: %s%s",
+                                                sluice_contain_name(r->contain.kind), strerror(-e), cure_of(e)));
         }
         if (!r->stopping)
                 admit_begin(r);

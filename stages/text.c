@@ -175,7 +175,7 @@ static int read_port(const char *text, char *port, size_t cap, const char **ret_
 {
         size_t digits = strspn(text, "0123456789"), bytes = strlen(text);
 
-        *ret_why = "the port is missing: HOST:PORT";
+        *ret_why = "the port is missing: HOST:PORT, or :PORT to listen";
         if (bytes == 0)
                 return -EINVAL;
         *ret_why = "a port is a number from 1 to 65535 or a service name";
@@ -201,7 +201,7 @@ int text_address(const char *text, char *host, size_t host_cap, char *port, size
                 colon = end + 1;
         } else {
                 colon = strrchr(text, ':');
-                *ret_why = "the port is missing: HOST:PORT";
+                *ret_why = "the port is missing: HOST:PORT, or :PORT to listen";
                 if (!colon)
                         return -EINVAL;
                 end = colon;

@@ -19,6 +19,7 @@ enum {
         UNIX_WAIT_US = 100000,
 };
 
+/* The words are wrong; failed(): they were right. */
 static int __attribute__((format(printf, 2, 3))) refuse(char *why, const char *format, ...)
 {
         va_list args;
@@ -27,6 +28,12 @@ static int __attribute__((format(printf, 2, 3))) refuse(char *why, const char *f
         vsnprintf(why, ENDPOINT_WHY_BYTES, format, args);
         va_end(args);
         return -EINVAL;
+}
+
+static int failed(char *why, const char *text, int error)
+{
+        refuse(why, "%s: %s", text, strerror(error));
+        return -error;
 }
 
 /* ---- words ---- */
@@ -62,7 +69,12 @@ static int resolve(const char *text, int flags, struct addrinfo **ret, char *why
         if (r < 0)
                 return r;
         r = getaddrinfo(at.host[0] ? at.host : NULL, at.port, &hints, ret);
-        return r == 0 ? 0 : refuse(why, "%s: %s", text, r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
+        if (r == EAI_SERVICE)
+                return refuse(why, "'%s': a port is a number from 1 to 65535 or a service name", text);
+        if (r == 0)
+                return 0;
+        refuse(why, "%s: %s", text, r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
+        return -EADDRNOTAVAIL; /* the words were right */
 }
 
 static const char *unix_path(const char *text)
@@ -90,7 +102,7 @@ int endpoint_addresses(const char *text, struct sluice_address **ret, char why[E
         int nr = 0, r;
 
         if (!all)
-                return refuse(why, "%s: %s", text, strerror(ENOMEM));
+                return failed(why, text, ENOMEM);
         r = path ? unix_address(path, all, why) : resolve(text, 0, &list, why);
         if (r < 0) {
                 free(all);
@@ -193,7 +205,7 @@ static int listen_tcp(const char *text, struct endpoint_listener *l, char *why)
                 r = l->fds[i] = i == 0 ? listen_first(list, l->nr > 1) : listen_again(l->fds[0]);
         freeaddrinfo(list);
         if (r < 0)
-                return refuse(why, "%s: %s", text, strerror(-r));
+                return failed(why, text, -r);
         name_of(l->fds[0], l);
         return 0;
 }
@@ -231,7 +243,7 @@ static int listen_unix(const char *path, struct endpoint_listener *l, char *why)
         }
         umask(mask);
         if (r < 0)
-                return refuse(why, "unix:%s: %s", path, strerror(-r));
+                return failed(why, path - strlen("unix:"), -r);
         l->fds[0] = r;
         snprintf(l->path, sizeof(l->path), "%s", path);
         return 0;
@@ -247,7 +259,7 @@ static int take_fd(const char *digits, struct endpoint_listener *l, char *why)
             getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) < 0 || !listens)
                 return refuse(why, "fd:%s: no listening socket has this number", digits);
         l->fds[0] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        return l->fds[0] < 0 ? refuse(why, "fd:%s: %s", digits, strerror(errno)) : 0;
+        return l->fds[0] < 0 ? failed(why, digits - strlen("fd:"), errno) : 0;
 }
 
 int endpoint_listen(const char *text, size_t nr, struct endpoint_listener *ret, char why[ENDPOINT_WHY_BYTES])
@@ -257,7 +269,7 @@ int endpoint_listen(const char *text, size_t nr, struct endpoint_listener *ret, 
 
         *ret = (struct endpoint_listener){ .fds = malloc(nr * sizeof(int)), .nr = nr };
         if (!ret->fds)
-                return refuse(why, "%s: %s", text, strerror(ENOMEM));
+                return failed(why, text, ENOMEM);
         for (size_t i = 0; i < nr; i++)
                 ret->fds[i] = -1;
         snprintf(ret->name, sizeof(ret->name), "%s", text);

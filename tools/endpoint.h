@@ -9,11 +9,11 @@
 enum { ENDPOINT_TEXT_BYTES = 256, ENDPOINT_WHY_BYTES = 640 };
 
 /* Looks a target's name up, which may take as long as the name server does. Their number; *ret is the caller's to free().
- * -EINVAL: `why` says in words what is wrong. */
+ * Else `why` says in words what is wrong: -EINVAL with `text`; -EADDRNOTAVAIL, no such name. */
 int endpoint_addresses(const char *text, struct sluice_address **ret, char why[ENDPOINT_WHY_BYTES]);
 
 /* One or `nr` listening sockets: TCP with several has one for each (SO_REUSEPORT), all else gives the same one `nr` times.
- * O_CLOEXEC. -EINVAL, and then nothing is open: `why` says what is wrong. */
+ * O_CLOEXEC. Else nothing is open, and `why` says what is wrong: -EINVAL with `text`, or another error. */
 struct endpoint_listener {
         int *fds;
         size_t nr;

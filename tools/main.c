@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -141,12 +142,14 @@ static int dispatch(int argc, char **argv)
 int main(int argc, char **argv)
 {
         int status;
+        bool lost;
 
         occupy_standard_fds();
         status = dispatch(argc, argv);
 
-        if (fflush(stdout) == 0 && !ferror(stdout))
+        lost = was_closed[STDOUT_FILENO] && __fpending(stdout) > 0; /* what stands there now would take it, and lose it */
+        if (!lost && fflush(stdout) == 0 && !ferror(stdout))
                 return status;
-        fprintf(stderr, "sluice: standard output: %s\n", strerror(errno));
+        fprintf(stderr, "sluice: standard output: %s\n", strerror(lost ? EBADF : errno));
         return status ? status : EXIT_STAGE;
 }

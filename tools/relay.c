@@ -78,12 +78,17 @@ static int number(const char *name, const char *text, unsigned max, unsigned *re
 
 static int choice(const char *name, const char *text, const char *const *choices, int *ret)
 {
+        char known[64] = "";
+
         for (int i = 0; choices[i]; i++)
                 if (choices[i][0] && strcmp(choices[i], text) == 0) {
                         *ret = i;
                         return 0;
                 }
-        return usage_error("relay", "%s cannot be '%s'", name, text);
+        for (int i = 0; choices[i]; i++)
+                snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", known[0] && choices[i][0] ? ", " : "",
+                         choices[i]);
+        return usage_error("relay", "%s is one of %s, not '%s'", name, known, text);
 }
 
 enum {
@@ -395,13 +400,13 @@ static int listen_and_relay(struct relay_options *o, const sigset_t *set)
         int r = endpoint_addresses(o->target, &targets, why);
 
         if (r < 0)
-                return fail(why);
+                return r == -EINVAL ? usage_error("relay", "%s", why) : fail(why);
         o->threads.options.targets = targets;
         o->threads.options.targets_nr = (size_t)r;
         r = endpoint_listen(o->listen, o->threads.nr, &listener, why);
         if (r < 0) {
                 free(targets);
-                return fail(why);
+                return r == -EINVAL ? usage_error("relay", "%s", why) : fail(why);
         }
         o->threads.listeners = listener.fds;
         r = relay(o, &listener, set);

@@ -25,3 +25,9 @@ reader=$!
 expect_status 0 "$SLUICE" run 'file:in | cat | file:fifo'
 wait "$reader"
 expect_same in through
+
+# What sluice itself has to say, and cannot, is no success.
+for words in '--version' 'doctor' 'explain "file:in | null:"' 'run --json "file:in | null:"'; do
+        expect_status 1 bash -c 'exec "$SLUICE" '"$words"' >&-'
+        expect_stderr 1 'standard output: Bad file descriptor'
+done

@@ -197,14 +197,14 @@ expect_stderr 1 "relay: 127.0.0.1:$PORT: Address already in use"
 expect_status 1 "$SLUICE" relay --threads=2 "127.0.0.1:$PORT" 127.0.0.1:1
 expect_stderr 1 'Address already in use'
 stops 0
-expect_status 1 "$SLUICE" relay 127.0.0.1:0 nonsense
-expect_stderr 1 "'nonsense' is no address"
-expect_status 1 "$SLUICE" relay 127.0.0.1:0 ::1:80
-expect_stderr 1 'stands in brackets'
-expect_status 1 "$SLUICE" relay 127.0.0.1:0 unix:
-expect_stderr 1 'a socket.s path has 1 to 107'
-expect_status 1 "$SLUICE" relay fd:0 127.0.0.1:1
-expect_stderr 1 'fd:0: no listening socket'
+expect_status 2 "$SLUICE" relay 127.0.0.1:0 nonsense
+expect_stderr 2 "'nonsense' is no address"
+expect_status 2 "$SLUICE" relay 127.0.0.1:0 ::1:80
+expect_stderr 2 'stands in brackets'
+expect_status 2 "$SLUICE" relay 127.0.0.1:0 unix:
+expect_stderr 2 'a socket.s path has 1 to 107'
+expect_status 2 "$SLUICE" relay fd:0 127.0.0.1:1
+expect_stderr 2 'fd:0: no listening socket'
 expect_status 2 "$SLUICE" relay 127.0.0.1:0
 expect_stderr 2 'two addresses'
 for option in --threads=0 --max-connections=x --idle-timeout=0 --proxy=v3 --driver=ring --prefer=speed --backend=fast --nonsense; do

@@ -590,9 +590,16 @@ int main(int argc, char **argv)
                 if (sscanf(argv[i], "--minutes=%d", &minutes) == 1 || sscanf(argv[i], "--seed=%lu", &seed) == 1 ||
                     sscanf(argv[i], "--minute-seconds=%lf", &minute_s) == 1)
                         continue;
-                broken_fd |= strcmp(argv[i], "--break=fd") == 0;
-                soak.breaks_bytes |= strcmp(argv[i], "--break=bytes") == 0;
-                broken_process |= strcmp(argv[i], "--break=process") == 0;
+                if (strcmp(argv[i], "--break=fd") == 0) {
+                        broken_fd = 1;
+                } else if (strcmp(argv[i], "--break=bytes") == 0) {
+                        soak.breaks_bytes = true;
+                } else if (strcmp(argv[i], "--break=process") == 0) {
+                        broken_process = 1;
+                } else {
+                        fprintf(stderr, "soak [--minutes=N] [--seed=N] [--minute-seconds=N] [--break=fd|bytes|process]\n");
+                        return 2;
+                }
         }
         r = set_up(SLUICE_PROGRAM);
         if (r < 0) {
