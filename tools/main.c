@@ -69,6 +69,8 @@ static void help(void)
         const struct sluice_stage_type *t;
 
         puts("Usage: sluice SUBCOMMAND [OPTIONS] ...\n"
+             "       sluice help [SUBCOMMAND]    the same as SUBCOMMAND --help; without one, or as -h or --help, this text\n"
+             "       sluice -V, --version        its version\n"
              "\n"
              "sluice moves bytes between files, processes and sockets at the speed of the kernel.\n"
              "You declare a pipeline; each link is moved the cheapest way its two sides allow.\n"
