@@ -42,7 +42,6 @@
 
 enum {
         STDERR_TAIL_BYTES = 4096, /* kept, unless asked otherwise */
-        STDERR_TAIL_BYTES_MAX = 1 << 20,
         STDERR_LATE_BYTES = 1 << 20,
         NOTE_BYTES = 256,
         MESSAGE_BYTES = 512,
@@ -270,7 +269,6 @@ struct run {
         unsigned failures_nr;
         struct rank_stage *ranks; /* one for each stage: judge()'s */
         int explains;             /* the stage whose failure explains the others; -1 */
-        unsigned late_ops;        /* calls without callback, still under way */
 
         pid_t group;
         bool has_leader; /* a command that leads the group was begun */
@@ -289,7 +287,6 @@ struct run {
 
         sluice_done_fn *done;
         void *arg;
-        bool done_called;
         bool free_when_done;
 };
 

@@ -83,7 +83,6 @@ struct bench_run {
         struct bench_sample sample;
         struct digest output;
         struct tail said, kept; /* on standard error; on standard output */
-        double ended_s;         /* private */
 };
 
 /* From here on, signals that end a process end the run under way, and orphans become children of this process. 0 or -errno. */

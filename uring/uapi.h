@@ -21,12 +21,9 @@
 
 #define UAPI_SETUP_TASKRUN_FLAG (1U << 9) /* 5.19 */
 
-/* Operations beyond liburing 2.3's IORING_OP_LAST: the probe names them for `sluice doctor`. */
+/* Beyond liburing 2.3's IORING_OP_LAST: the first operation that 6.1 and 6.6 lack, for a probe that looks like theirs. */
 enum {
         UAPI_OP_READ_MULTISHOT = 49, /* 6.7 */
-        UAPI_OP_WAITID = 50,         /* 6.7 */
-        UAPI_OP_FTRUNCATE = 55,      /* 6.9 */
-        UAPI_OP_PIPE = 62,           /* 6.16 */
 };
 
 #define UAPI_FEAT_RECVSEND_BUNDLE (1U << 14) /* 6.10 */

@@ -200,7 +200,6 @@ struct sim {
 
         /* What must be given back. */
         unsigned pages, descs, pipes, sockets;
-        uint64_t pipe_quota; /* bytes of pipes an unprivileged user may have; 0: any */
         uint64_t pipe_bytes;
         char context[256]; /* for failures: what is simulated */
 };

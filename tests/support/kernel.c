@@ -32,13 +32,3 @@ void t_kernel_from_environment(void)
         if (kernel)
                 look_like(kernel);
 }
-
-bool t_has_ring(void)
-{
-        struct io_uring ring;
-
-        if (probe_ring_refused() < 0 || io_uring_queue_init(2, &ring, 0) < 0)
-                return false;
-        io_uring_queue_exit(&ring);
-        return true;
-}

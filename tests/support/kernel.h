@@ -8,10 +8,6 @@
 #ifndef SLUICE_TEST_KERNEL_H
 #define SLUICE_TEST_KERNEL_H
 
-#include <stdbool.h>
-
 void t_kernel_from_environment(void);
-/* The tests run on a kernel with io_uring, as far as the library is to know. */
-bool t_has_ring(void);
 
 #endif
