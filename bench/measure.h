@@ -1,4 +1,5 @@
-/* bench/measure.h: what start_cost.c and pairs.c share: subjects that are measured in turn, and what their figures say.
+/* bench/measure.h: what chain.c, handover.c, links.c, pairs.c and start_cost.c share: subjects that are measured in turn, and what
+ * their figures say.
  *
  * A round measures every subject once, in an order that is shuffled anew each time, so that neither the machine's mood nor
  * the neighbour before it favours one. Two subjects are compared pair by pair, within rounds. */

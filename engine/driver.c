@@ -1,4 +1,4 @@
-/* engine/driver.c: see driver.h. Called by run.c.
+/* engine/driver.c: see driver.h. Called by wire.c and transfer.c.
  *
  * A foreign pipe can be locked for as long as its other holder blocks inside a splice; our own non-blocking call then
  * waits for that lock too. So a child's pipe is driven by the ring, whose workers may wait while the loop goes on to

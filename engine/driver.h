@@ -19,7 +19,7 @@ struct driver_facts {
 };
 
 struct driver_choice {
-        enum sluice_driver driver; /* AUTO: between sockets by the link's chooser (chooser.h), from a file by link_cold() */
+        enum sluice_driver driver; /* AUTO: between sockets by the link's chooser (chooser.h), from a file by link_by_ring() */
         const char *reason;        /* static; NULL when it was forced and nothing is to be said */
 };
 

@@ -1,4 +1,5 @@
-/* engine/environ.c: see environ.h. Called by prepare.c and by functions of the host. Names are unique at every step. */
+/* engine/environ.c: see environ.h. Called by prepare.c, pipeline.c, plan.c and by functions of the host. Names are
+ * unique at every step. */
 #include "environ.h"
 
 #include <errno.h>

@@ -2,7 +2,8 @@
  *
  * judge() may be asked at any time and sees what is known by then; judge_finally() is asked once, when all have ended: it
  * also examines the ends that were lent to commands (a DIRECT link's error is seen by the process, not by us) and makes
- * the failures. Called by run.c and child.c; calls rank.c, which is pure. */
+ * the failures. Called by run.c, failure.c, result.c, and where something is seen (function.c, worker.c); calls rank.c, which is
+ * pure. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

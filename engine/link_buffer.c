@@ -7,7 +7,7 @@
  *                        0, waits_buffer --granted(), posted to the loop--> the link has it and goes on
  *                                        --link_buffer_cancel()--> none
  *
- * Called by link.c; calls reserve.c and pool.c. */
+ * Called by link.c, link_step.c and link_lend.c; calls reserve.c and pool.c. */
 #include <errno.h>
 #include <stdlib.h>
 

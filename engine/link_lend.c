@@ -6,7 +6,7 @@
  *
  * Everything is a call that does not wait, on the loop's thread: a recv() and a send() from a buffer that is still in the
  * cache cost less than two operations of the ring. A recv() that gave less than it was asked for has emptied the socket: the
- * next thing to do is to wait. Called by link_step.c; calls link_move.c, pipes, buffers and the backend. */
+ * next thing to do is to wait. Called by link.c and link_step.c; calls link_move.c, pipes, buffers and the backend. */
 #include <errno.h>
 
 #include "link_move.h"

@@ -1,6 +1,6 @@
 /* engine/link_memory.c: a link with a function at one of its ends, as the function sees it: what is there to take, and room to
  * give. It lies in the link's buffer (from an fd), in its segments (between functions on the loop), or in a ring (handover.c).
- * Called by function.c; calls link.c's loop and handover.c. */
+ * Called by function.c; calls the loop, handover.c and ring.c. */
 #include "check.h"
 #include "handover.h"
 #include "link.h"

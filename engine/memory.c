@@ -1,10 +1,10 @@
 /* engine/memory.c: how much memory a command uses with all that descends from it, and an end to it beyond its limit.
  *
  * Where the memory controller is there, the kernel does both (memory.max, memory.peak) in a cgroup of the command's own.
- * Else one timer per loop samples RssAnon over the members of that cgroup, or over the trees of all watched commands (never a thread for each), soon after a
- * start and then every SAMPLE_MS; at a command's end what it leaves is sampled once more, and for one too short to have
- * been sampled its rusage counts (an estimate: shared pages are in it). Beyond the limit the tree is killed at once, as
- * the kernel would: a process that eats memory is not asked first. Called by child.c, contain.c and run.c. */
+ * Else one timer per loop samples RssAnon over the members of that cgroup, or over the trees of all watched commands (never a
+ * thread for each), soon after a start and then every SAMPLE_MS; at a command's end what it leaves is sampled once more, and for
+ * one too short to have been sampled its rusage counts (an estimate: shared pages are in it). Beyond the limit the tree is killed
+ * at once, as the kernel would: a process that eats memory is not asked first. Called by child.c and contain.c. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* engine/negotiate.c: see negotiate.h. Pure: called by plan.c and run.c, tested over every input.
+/* engine/negotiate.c: see negotiate.h. Pure: called by plan.c, wire.c and explain.c, tested over every input.
  *
  *      output \ input |  LEND      FD        INHERIT               COPY     MEM        thread
  *      LEND           |  SPLICE    SPLICE    DIRECT                CROSS    CROSS      DIRECT

@@ -1,5 +1,5 @@
 /* engine/proxy.c: see proxy.h. The format is that of HAProxy's doc/proxy-protocol.txt, sections 2.1 and 2.2. Called by
- * relay_conn.c; calls nothing. */
+ * relay_connection.c; calls nothing. */
 #include "proxy.h"
 
 #include <arpa/inet.h>

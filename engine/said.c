@@ -1,5 +1,5 @@
 /* engine/said.c: what a command says on stderr: the last of it kept up to a bound, all of it forwarded, or none of our
- * business. Called by child.c and run.c; calls the backend.
+ * business. Called by child.c, end.c and judge.c; calls the backend.
  *
  *      IDLE --poll--> ARMED --readable--> read: keep, forward --> ARMED ... --end, or the command's--> closed */
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* engine/wire.c: from descriptions to fds: confirms each link on what was really opened, then joins the ends.
- * Called by run.c between its phases; calls negotiate.c, driver.c and the backend. */
+ * Called by run.c between its phases, and by child.c for a stage's fd; calls negotiate.c, driver.c and the backend. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

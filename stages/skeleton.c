@@ -5,7 +5,7 @@
  * or compiled into a host: sluice_pipeline_add(p, &skeleton_ops, "limit=100", "capitals")
  *
  * Every hook says: Required or Optional, when it is called, what it must return. All are called on the loop's thread, one
- * at a time, and none may wait: what may takes time is a sluice_ctx_...() call with a callback (sluice/stage.h). */
+ * at a time, and none may wait: what may take time is a sluice_ctx_...() call with a callback (sluice/stage.h). */
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>

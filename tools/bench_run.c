@@ -1,5 +1,5 @@
-/* tools/bench_run.c: one side of `sluice bench`, from its start to the end of the last process that it made. Called by bench.c and
- * bench_files.c; knows nothing of pipelines.
+/* tools/bench_run.c: one side of `sluice bench`, from its start to the end of the last process that it made. Called by
+ * bench_rounds.c and bench_files.c; knows nothing of pipelines.
  *
  *      this process --+-- the side (a process group of its own) -- whatever it starts
  *                     |        stdout --> a pipe --> /dev/null by splice(2), or the hasher

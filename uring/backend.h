@@ -1,7 +1,7 @@
 /* uring/backend.h: the seam. Everything that touches the kernel on the way of a byte goes through struct backend.
  *
  * Two sorts of call:
- *  - tries (backend_try_*, backend_pipe, ...) happen now, on the loop's thread, and never wait: >= 0 or -errno, with
+ *  - tries (ops->try_splice, ops->pipe, ...) happen now, on the loop's thread, and never wait: >= 0 or -errno, with
  *    -EAGAIN for "would wait". errno is not part of the answer.
  *  - operations (op_new, fill in, backend_submit) end once, in the list that backend_wait() fills. Nothing is called
  *    back from inside a submit, a cancel or a wait: collect, then dispatch.

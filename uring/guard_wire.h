@@ -1,7 +1,7 @@
 /* uring/guard_wire.h: what the host and its guard say to each other.
  *
  *      host  --- request socket (stream): request, then its bytes; fds with the first byte --->  guard
- *            <-- reply: after SPAWN only, with the pidfd -------------------------------------
+ *            <-- reply: after SPAWN, with the pidfd, and after CONFIRM -----------------------
  *            <-- event socket (seqpacket): whenever something happened ----------------------
  *
  * Both are of one build (the guard's program is a part of the library), so the structs are the format. */

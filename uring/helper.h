@@ -21,7 +21,7 @@ struct helper;
 int helper_new(struct helper **ret, void (*wake)(void *), void *arg);
 /* Waits for all threads but those in an abandoned task. NULL is allowed. */
 void helper_free(struct helper *h);
-/* -ENOMEM, -EAGAIN (no thread to be had). The operation stays in the caller's list. */
+/* -ENOMEM, -EUSERS (no thread to be had). The operation stays in the caller's list. */
 int helper_submit(struct helper *h, struct op *op, unsigned threads_max);
 /* True: completed (res -ECANCELED) without the thread, the caller owns it again. False: it runs and will be reaped. */
 bool helper_cancel(struct helper *h, struct op *op);

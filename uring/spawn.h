@@ -1,7 +1,7 @@
 /* uring/spawn.h: starting a process, without copying the page tables of the one that starts it.
  *
  * One struct says what to start. spawn_direct() makes the caller its parent; guard.h's guard_spawn() makes the guard the
- * parent. Both end in spawn_clone(), here or there, and know nothing of what is started. */
+ * parent. Both end in spawn_begin(), here or there, and know nothing of what is started. */
 #ifndef SLUICE_URING_SPAWN_H
 #define SLUICE_URING_SPAWN_H
 

@@ -1,5 +1,5 @@
 """What many values say: the median, and an interval that holds the true one in 95 of 100 cases whatever the distribution, by
-the sign test. bench/measure.c has the same. Imported by everybody, knows nobody."""
+the sign test. tools/statistics.c has the same. Imported by everybody, knows nobody."""
 import math
 
 # An A/A pair whose interval is wider than this (its upper end divided by its lower one) makes a case's ratios worthless.

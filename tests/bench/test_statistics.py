@@ -1,4 +1,4 @@
-"""Promises: the interval is that of the sign test, as bench/measure.c has it, and a verdict is no more than it says."""
+"""Promises: the interval is that of the sign test, as tools/statistics.c has it, and a verdict is no more than it says."""
 import unittest
 
 from harness import statistics as st

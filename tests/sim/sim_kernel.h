@@ -9,7 +9,7 @@
  *      struct sim_op       an operation of the engine's in this kernel
  *
  * Nothing in here waits: a call that would wait says -EAGAIN, and whoever made it (a task, a worker) is asked again when the
- * kernel has changed. What may run next is chosen by sim_choose(), the one place where chance, or an enumeration, decides.
+ * kernel has changed. What may run next is chosen in sim_schedule.c, the one place where chance, or an enumeration, decides that.
  *
  * A law that is broken ends the process by sim_fail(), which says how to see it again. */
 #ifndef SLUICE_TESTS_SIM_KERNEL_H

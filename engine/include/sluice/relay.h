@@ -32,7 +32,9 @@ struct sluice_address {
 
 enum sluice_relay_event_kind {
         SLUICE_RELAY_CONNECT_FAILED, /* no target could be connected to: error. The client is reset */
-        SLUICE_RELAY_RESET,          /* one side reset its connection, or could not be written to: error. So is the other reset */
+        SLUICE_RELAY_RESET,          /* one side reset its connection, or could not be written to: error. The other side is
+                                      * reset, too; but of one that only takes no more, what it has yet to say is passed on to
+                                      * its end */
         SLUICE_RELAY_IDLE,           /* no byte for idle_timeout_ms: both are reset */
         SLUICE_RELAY_PAUSED,         /* it takes no connection for lack of something (-EMFILE, -ENFILE, -ENOMEM, ...): it goes on
                                       * when one has ended, and tries again ten times a second */
@@ -54,7 +56,8 @@ struct sluice_relay_options {
         unsigned proxy_version;     /* 1 or 2: the header of the PROXY protocol goes first to the target. 0: none
                                      * (www.haproxy.org/download/2.9/doc/proxy-protocol.txt) */
         int64_t connect_timeout_ms; /* for each address; 0: 5000 */
-        int64_t idle_timeout_ms;    /* without a byte in either direction; 0: none. Ends up to an eighth late */
+        int64_t idle_timeout_ms;    /* without a byte in either direction; 0: none. Up to two ticks late: of an eighth of it or of
+                                     * connect_timeout_ms, whichever is less, but of 10 ms at least and 1 s at most */
         enum sluice_driver driver;  /* AUTO, INLINE or COPY */
         enum sluice_prefer prefer;  /* of AUTO */
         sluice_relay_event_fn *event;

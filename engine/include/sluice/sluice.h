@@ -158,7 +158,8 @@ struct sluice_options {
 /* An empty pipeline, yours to free. Errors: -ENOMEM, -EINVAL (unknown flag, driver, containment, backend or node, negative
  * time). */
 int sluice_pipeline_new(struct sluice_pipeline **ret, const struct sluice_options *opt);
-/* Not while it runs on a loop (then -EBUSY is not returned: it aborts the run first and waits). NULL is allowed. */
+/* One that runs on a loop is stopped first: that loop is turned until the run has ended, and `done` is not called. From a callback
+ * of the loop it returns at once, and the run ends in later turns. NULL is allowed. */
 void sluice_pipeline_free(struct sluice_pipeline *p);
 
 /* Adds a stage; returns its index. `ops` must outlive the pipeline, `config` only this call if ops->config_copy is set.
@@ -194,9 +195,11 @@ enum sluice_ignore {
  * Errors: -EBUSY (already built), -EINVAL (no such stage or kind), -ENOMEM. */
 int sluice_pipeline_ignore(struct sluice_pipeline *p, int stage, enum sluice_ignore what, int value);
 
-/* Describes, negotiates and freezes; nothing is opened. Errors: -EINVAL (a stage without a link where it needs one), -ENOTSUP (a stage cannot stand there, or a mode this release cannot move yet), -EOPNOTSUPP (FORBID_COPY),
- * -ELOOP (a circle), -EDEADLK (stages that would wait for each other), -E2BIG (more buffers than buffers_bytes allows; the sum
- * is shown), -ENOMEM. sluice_pipeline_error() says it in words. Called by start and run when it was not. */
+/* Describes, negotiates and freezes; nothing is opened. Errors: -EINVAL (a stage without a link where it needs one), -ENOTSUP (a
+ * stage has no input or no output where it would need one, one that is no tee has several readers, or two neighbours have no way
+ * in common), -EOPNOTSUPP (FORBID_COPY), -ELOOP (a circle), -EDEADLK (stages that would wait for each other), -E2BIG (more buffers
+ * than buffers_bytes allows; the sum is shown), -ENOMEM. sluice_pipeline_error() says it in words. Called by start and run when
+ * it was not. */
 int sluice_pipeline_build(struct sluice_pipeline *p);
 
 /* Runs it to its end on a private loop, blocking. 0, or the negative errno of the failure that explains the others: for
