@@ -139,8 +139,7 @@ static void unpin_memory(struct pin *mem)
 /* An OP_CLOSE owns its fd: one that was cancelled, or found no thread, has not closed it. close() itself never says so. */
 static bool never_ran(const struct op *op)
 {
-        return op->state == OP_NEW || op->res == -ECANCELED || op->res == -ENOMEM || op->res == -EAGAIN ||
-               op->res == -EUSERS;
+        return op->state == OP_NEW || op->res == -ECANCELED || op->res == -ENOMEM || op->res == -EAGAIN || op->res == -EUSERS;
 }
 
 void op_free(struct op *op)
