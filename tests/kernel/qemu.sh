@@ -4,7 +4,7 @@
 #
 #   kernel=PACKAGE|FILE   linux-image-... of this machine's apt, or an image; left out: what linux-image-cloud-amd64 stands for
 #   build=DIR             the tree whose tests run; left out: build/ of this one
-#   tiers=LIST            of kernel, unit, promise, zoo and cli; left out: kernel,unit,promise
+#   tiers=LIST            of kernel, unit, promise, zoo, cli and fault; left out: kernel,unit,promise
 #   backends=LIST         of ring and epoll; left out: both
 #   match=REGEX           only tests whose TIER/NAME it finds
 #   timeout=SECONDS       for each test; what takes longer runs once more, with ten times of it. Left out: 120
@@ -21,8 +21,10 @@ declare -A opt=([kernel]='' [build]=$source/build [tiers]="kernel,unit,promise" 
 
 # Whose commands the tests may run; one that is not installed here is left out.
 packages=(bash dash coreutils util-linux util-linux-extra mount grep sed mawk findutils diffutils gzip zstd procps perl-base
-        hostname login libc-bin python3-minimal python3.11-minimal libpython3.11-minimal libpython3.11-stdlib iproute2 socat jq
-        strace bsdutils curl)
+        hostname login libc-bin python3-minimal python3.11-minimal libpython3.11-minimal libpython3.11-stdlib iproute2 nftables
+        socat jq strace bsdutils curl)
+# What tests ask of the kernel and Debian's does not hold itself: a disk that fails, two networks, and rules between them.
+modules=(fuse veth nf_tables nft_reject_inet nft_numgen)
 
 say()
 {
@@ -101,6 +103,23 @@ if [[ ! -f $kernel ]]; then
         kernel=$(echo "$dir/kernel/$kernel"/boot/vmlinuz-*)
 fi
 
+# module_files NAME...: the files of these and of those that they need, in the order to load them; none of a kernel that is but an image.
+modules_of=$(cd "$(dirname "$kernel")/.." && pwd)/lib/modules/${kernel##*/vmlinuz-}
+declare -A taken=()
+module_files()
+{
+        local name file
+
+        for name in "$@"; do
+                file=$(find "$modules_of" -name "${name//_/[_-]}.ko" -print -quit 2>/dev/null || true)
+                [[ $file && ! -v taken[$file] ]] || continue
+                taken[$file]=1
+                # shellcheck disable=SC2046 # names, and as many as there are
+                module_files $(tr '\0' '\n' <"$file" | LC_ALL=C sed -n 's/^depends=//p' | tr ',' ' ')
+                echo "$file"
+        done
+}
+
 # ---- the root of the machine: a cpio archive in memory ----
 # A program's libraries go where they are here, under every name on the way.
 with_libraries()
@@ -136,7 +155,8 @@ echo /etc/alternatives/awk >>"$dir/files"
 find "$build/tests" -type f -perm -u+x ! -path '*/CMakeFiles/*' >"$dir/tests"
 find "$build/tests/object" -type f -name '*.so' >>"$dir/tests"
 find "$build/bin" "$build/lib" \( -type f -o -type l \) ! -name '*.a' ! -name 'sluice-bench*' >>"$dir/tests"
-find "$source/tests" "$source/tools" "$source/README.md" -type f >>"$dir/tests"
+find "$build/bin" -name sluice-bench-load >>"$dir/tests" # of fault/
+find "$source/tests" "$source/tools" "$source/bench/peers" "$source/README.md" -type f >>"$dir/tests"
 put <"$dir/files"
 put <"$dir/tests"
 cat "$dir/files" "$dir/tests" | with_libraries | usr | put
@@ -151,6 +171,12 @@ mv "$root$source" "$root/tree/source"
 # Debug information is most of it; the objects that tests read stay as they are.
 find "$root/tree/build/tests" "$root/tree/build/bin" -type f -perm -u+x ! -path '*/object/*' -exec strip --strip-debug {} + 2>/dev/null || true
 cp -f "$(tool busybox)" "$root/usr/bin/busybox"
+mkdir "$root/modules"
+module_files "${modules[@]}" >"$dir/files"
+while IFS= read -r path; do
+        cp "$path" "$root/modules/"
+        echo "/modules/${path##*/}"
+done <"$dir/files" >"$root/modules/order"
 [[ -e $root/usr/bin/sh ]] || ln -s dash "$root/usr/bin/sh"
 printf 'root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$root/etc/passwd"
 printf 'root:x:0:\ndaemon:x:1:\nnogroup:x:65534:\n' >"$root/etc/group"
