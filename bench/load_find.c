@@ -69,19 +69,20 @@ static bool process_holds(pid_t pid, const struct sockets *s)
         return holds;
 }
 
+/* Negative: the process has ended. */
 static pid_t parent_of(pid_t pid)
 {
         char path[64], text[512], *name_end;
-        int parent = 0;
+        int parent = -1;
         FILE *f;
 
         snprintf(path, sizeof(path), "/proc/%d/stat", pid);
         f = fopen(path, "re");
         if (!f)
-                return 0;
+                return -1;
         name_end = fgets(text, sizeof(text), f) ? strrchr(text, ')') : NULL;
         if (!name_end || sscanf(name_end + 1, " %*c %d", &parent) != 1)
-                parent = 0;
+                parent = -1;
         fclose(f);
         return parent;
 }
@@ -122,8 +123,12 @@ int relay_find(struct load_options *o)
         sockets_add(&sockets, "/proc/net/tcp", ntohs(v4->sin_port));
         sockets_add(&sockets, "/proc/net/tcp6", ntohs(v4->sin_port));
         nr = holders_find(&sockets, holders, LOAD_PIDS_MAX);
-        for (size_t i = 0; i < nr && o->pids_nr < LOAD_PIDS_MAX; i++)
-                if (!is_among(parent_of(holders[i]), holders, nr))
+        for (size_t i = 0; i < nr && o->pids_nr < LOAD_PIDS_MAX; i++) {
+                pid_t parent = parent_of(holders[i]);
+
+                /* What ends meanwhile was forked for a connection, as net_wait() made one: later it would be a relay that is gone. */
+                if (parent >= 0 && !is_among(parent, holders, nr))
                         o->pids[o->pids_nr++] = holders[i];
+        }
         return o->pids_nr ? 0 : -ESRCH;
 }
