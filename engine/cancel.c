@@ -39,12 +39,8 @@ int sluice_cancel_new(struct sluice_cancel **ret)
 
 void sluice_cancel_fire(struct sluice_cancel *c)
 {
-        const uint64_t one = 1;
-        int saved = errno;
-
-        if (atomic_exchange(&c->fired, 1) == 0 && write(c->fd, &one, sizeof(one)) < 0)
-                atomic_store(&c->fired, 1); /* cannot be: the counter was 0 */
-        errno = saved;
+        if (atomic_exchange(&c->fired, 1) == 0)
+                sys_raise_event(c->fd);
 }
 
 int sluice_cancel_on_fd_eof(struct sluice_cancel *c, int fd)

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "syscalls.h"
 
 /* ---- life ---- */
 
@@ -75,11 +76,8 @@ void stream_mark(struct sluice_stream *io)
 
 void stream_cancel(struct sluice_stream *io)
 {
-        const uint64_t one = 1;
-
         stream_mark(io);
-        if (write(io->cancel_fd, &one, sizeof(one)) < 0)
-                ASSERT(errno == EAGAIN); /* it is full: it wakes all the same */
+        sys_raise_event(io->cancel_fd);
         if (io->rings)
                 io->rings->wake(io);
 }

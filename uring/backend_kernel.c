@@ -197,7 +197,7 @@ static int wait_by_epoll(struct kernel *k, int64_t timeout_ns)
         list_init(&ready);
         k->base.counts.waits++;
         r = ready_wait(&k->ready, &ready, until_asked_again_ns(k, timeout_ns));
-        if (r == -EINTR)
+        if (r == -EINTR || r == -EAGAIN) /* the second by a tracer's hand */
                 k->base.counts.interrupted++;
         else if (r < 0)
                 return r;
@@ -304,15 +304,9 @@ static void kernel_cancel(struct backend *b, struct op *op)
                 ringless_cancel(&k->ringless, op);
 }
 
-/* Async-signal-safe: one write. A counter that is full has woken us already. */
 static void kernel_wake(struct backend *b)
 {
-        const uint64_t one = 1;
-        int saved = errno;
-        ssize_t r = write(kernel_of(b)->wake_fd, &one, sizeof(one));
-
-        (void)r;
-        errno = saved;
+        sys_raise_event(kernel_of(b)->wake_fd);
 }
 
 static void wake_from_thread(void *arg)

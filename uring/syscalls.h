@@ -2,10 +2,24 @@
 #ifndef SLUICE_URING_SYSCALLS_H
 #define SLUICE_URING_SYSCALLS_H
 
+#include <errno.h>
+#include <unistd.h>
+
 #include "backend.h"
 
 /* Takes `fd` over and returns one above the standard streams, or -errno. */
 int sys_above_stdio(int fd);
+/* Adds one to an eventfd that does not block, and leaves errno. A counter that is full has woken whoever reads it already.
+ * Async-signal-safe. */
+static inline void sys_raise_event(int fd)
+{
+        const uint64_t one = 1;
+        int saved = errno;
+
+        while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+                continue; /* no kernel says so; a tracer may, and a wake-up must not be lost to it */
+        errno = saved;
+}
 uint64_t sys_now_ns(struct backend *b);
 ssize_t sys_try_splice(struct backend *b, struct slot *in, int64_t offset_in, struct slot *out, int64_t offset_out, size_t bytes,
                        bool more);
