@@ -259,7 +259,11 @@ static int take_fd(const char *digits, struct endpoint_listener *l, char *why)
             getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) < 0 || !listens)
                 return refuse(why, "fd:%s: no listening socket has this number", digits);
         l->fds[0] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        return l->fds[0] < 0 ? failed(why, digits - strlen("fd:"), errno) : 0;
+        if (l->fds[0] < 0)
+                return failed(why, digits - strlen("fd:"), errno);
+        if (fd > STDERR_FILENO) /* else clients would queue there while it drains */
+                close(fd);
+        return 0;
 }
 
 int endpoint_listen(const char *text, size_t nr, struct endpoint_listener *ret, char why[ENDPOINT_WHY_BYTES])

@@ -175,16 +175,24 @@ os.dup2(s.fileno(), 9)
 print(s.getsockname()[1], flush=True)
 os.execv(sys.argv[1], [sys.argv[1], 'relay', 'fd:9', sys.argv[2]])
 PY
-peer drain keep:got close
+peer read:5 say:got wait:go drain keep:got close
 rm -f "$ROOT"/relay.*
 python3 listen.py "$SLUICE" "$TARGET" >"$ROOT/relay.out" 2>"$ROOT/relay.err" &
 RELAY=$!
 until_true [ -s "$ROOT/relay.out" ]
 PORT=$(cat "$ROOT/relay.out")
-client send:small close
-wait "$PEER"
-expect_same small got
-stops 0
+client send:hello wait:go2 send:small close &
+CLIENT=$!
+until_true grep -qs got "$ROOT/peer.out" || fail 'a socket from outside: nothing came through'
+kill -TERM "$RELAY"
+until_true eval '! listening "$PORT"' || fail 'a socket from outside: it still listens'
+ended "$RELAY" && fail 'a socket from outside: it listened until its end'
+touch go go2
+wait "$CLIENT" "$PEER"
+until_true ended "$RELAY"
+wait "$RELAY" || fail "a socket from outside: $(cat "$ROOT/relay.err")"
+expect_same both got
+rm -f go go2
 
 # Where nobody listens; what is no address; a port that is taken; what cannot be.
 random_port
