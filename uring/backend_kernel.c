@@ -91,6 +91,15 @@ static bool is_worth_a_ring(const struct kernel *k, const struct op *op)
         return k->base.kind != BACKEND_EPOLL && op->kind != OP_POLL && !routes[op->kind].task && io_ring_takes(&k->ring, op->kind);
 }
 
+/* A ring waits for room in a pipe by a poll of its own, O_NONBLOCK or not. Without DEFER_TASKRUN (before 6.1) it writes then in
+ * whatever system call comes next, outside a turn too, where SIGPIPE is not held: a reader that has gone would end the host
+ * (seen on 6.18 with COOP_TASKRUN alone). Sockets have MSG_NOSIGNAL. */
+static bool may_raise_outside(const struct kernel *k, const struct op *op)
+{
+        return k->ring.up && !(k->ring.uring.flags & IORING_SETUP_DEFER_TASKRUN) && op->kind == OP_WRITE &&
+               slot_nature(op->in) == SLOT_PIPE;
+}
+
 /* Puts every queued operation where it belongs. Those for the ring stay in the queue. */
 static void sort_queue(struct kernel *k)
 {
@@ -101,6 +110,7 @@ static void sort_queue(struct kernel *k)
         while ((node = list_pop(&todo))) {
                 struct op *op = container_of(node, struct op, node);
 
+                op->aside |= may_raise_outside(k, op);
                 if (runs_inline(k, op))
                         backend_complete(&k->base, op, helper_perform(op));
                 else if (!op->aside && (ring_has(k, op) || is_worth_a_ring(k, op)))
