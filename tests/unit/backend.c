@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -716,6 +717,51 @@ static void older_kernels_do_as_well(void **state)
         what_a_worker_sleeps_in_can_be_cancelled(state);
 }
 
+/* Between two waits nobody holds SIGPIPE: the write that waits for room must not be tried there. It would end this test. */
+static void a_reader_that_goes_between_waits_raises_nothing(bool exclusive)
+{
+        struct pump *p = pump_new(exclusive);
+        static char data[1 << 17];
+        sigset_t held, old;
+        struct slot *s;
+        int fds[2];
+
+        use_the_ring(p, 0);
+        assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+        assert_true(write(fds[1], data, sizeof(data)) > 0);
+        s = slot_of(p, fds[1]);
+        pump_op(p, 1, OP_WRITE, s, NULL);
+        p->op[1]->io.data = data;
+        p->op[1]->io.bytes = sizeof(data);
+        p->op[1]->io.offset = -1;
+        backend_submit(p->b, p->op[1]);
+        for (int i = 0; i < 5; i++)
+                pump_turn(p, 0);
+        close(fds[0]);
+        getppid();
+        getppid();
+        sigemptyset(&held);
+        sigaddset(&held, SIGPIPE);
+        pthread_sigmask(SIG_BLOCK, &held, &old);
+        assert_true(pump_until(p, 2, PATIENCE_MS));
+        assert_int_equal(p->result[1], -EPIPE);
+        sigtimedwait(&held, NULL, &(const struct timespec){ 0 });
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        slot_unref(s);
+        pump_free(p);
+}
+
+static void a_reader_that_goes_raises_nothing(void **state)
+{
+        (void)state;
+        for (int exclusive = 0; exclusive < 2; exclusive++) {
+                a_reader_that_goes_between_waits_raises_nothing(exclusive);
+                probe_mask_ring_flags(IORING_SETUP_DEFER_TASKRUN);
+                a_reader_that_goes_between_waits_raises_nothing(exclusive);
+                probe_mask_ring_flags(0);
+        }
+}
+
 /* An operation whose owner could not wait keeps its fds, and is given to nobody. */
 static void an_abandoned_operation_keeps_what_it_names(void **state)
 {
@@ -813,6 +859,7 @@ int main(void)
                 cmocka_unit_test(workers_run_where_they_are_told),
                 cmocka_unit_test(an_overflow_is_counted),
                 cmocka_unit_test(older_kernels_do_as_well),
+                cmocka_unit_test(a_reader_that_goes_raises_nothing),
         };
         int failed;
 
