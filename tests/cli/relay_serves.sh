@@ -127,23 +127,29 @@ wait "$RELAY" "$CLIENT" "$PEER" 2>/dev/null
 grep -q ECONNRESET "$ROOT/client.out" || fail "a killed relay looks like an end to the client: $(cat "$ROOT/client.out")"
 grep -q ECONNRESET "$ROOT/peer.out" || fail "a killed relay looks like an end to the target: $(cat "$ROOT/peer.out")"
 
-# Draining: what it has goes on, nobody new gets in; a second signal, or the time, resets it and says so.
-peer read:5 say:got wait:go drain keep:got close
+# drains WHAT: told to end, the relay takes nobody new, and what it has goes on to its end.
+drains()
+{
+        client send:hello wait:go2 send:small close &
+        CLIENT=$!
+        until_true grep -qs got "$ROOT/peer.out" || fail "$1: nothing came through"
+        kill -TERM "$RELAY"
+        until_true eval '! listening "$PORT"' || fail "$1: it still listens"
+        ended "$RELAY" && fail "$1: it did not wait for its connection"
+        touch go go2
+        wait "$CLIENT" "$PEER"
+        until_true ended "$RELAY"
+        wait "$RELAY" || fail "$1: it failed though all had ended: $(cat "$ROOT/relay.err")"
+        expect_same both got
+        rm -f go go2
+}
+
+# Draining; a second signal, or the time, resets what it has and says so.
 printf 'hello' >hello
-relay --threads=2 "$TARGET"
-client send:hello wait:go2 send:small close &
-CLIENT=$!
-until_true grep -qs got "$ROOT/peer.out" || fail 'nothing came through'
-kill -TERM "$RELAY"
-until_true eval '! listening "$PORT"' || fail 'it still listens'
-ended "$RELAY" && fail 'it did not wait for its connection'
-touch go go2
-wait "$CLIENT" "$PEER"
-until_true ended "$RELAY"
-wait "$RELAY" || fail "it failed though all had ended: $(cat "$ROOT/relay.err")"
 cat hello small >both
-expect_same both got
-rm -f go go2
+peer read:5 say:got wait:go drain keep:got close
+relay --threads=2 "$TARGET"
+drains 'a socket of its own'
 
 for how in again time; do
         peer read:5 say:got wait:go drain close
@@ -181,18 +187,7 @@ python3 listen.py "$SLUICE" "$TARGET" >"$ROOT/relay.out" 2>"$ROOT/relay.err" &
 RELAY=$!
 until_true [ -s "$ROOT/relay.out" ]
 PORT=$(cat "$ROOT/relay.out")
-client send:hello wait:go2 send:small close &
-CLIENT=$!
-until_true grep -qs got "$ROOT/peer.out" || fail 'a socket from outside: nothing came through'
-kill -TERM "$RELAY"
-until_true eval '! listening "$PORT"' || fail 'a socket from outside: it still listens'
-ended "$RELAY" && fail 'a socket from outside: it listened until its end'
-touch go go2
-wait "$CLIENT" "$PEER"
-until_true ended "$RELAY"
-wait "$RELAY" || fail "a socket from outside: $(cat "$ROOT/relay.err")"
-expect_same both got
-rm -f go go2
+drains 'a socket from outside'
 
 # Where nobody listens; what is no address; a port that is taken; what cannot be.
 random_port
