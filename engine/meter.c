@@ -8,17 +8,17 @@ void meter_read(struct run_link *l)
 {
         struct fd_info info;
         struct backend *b;
-        uint64_t at;
+        int64_t at;
 
         if (!l->meter || l->run->phase == RUN_DONE) /* the loop of a run that is over may be gone */
                 return;
         b = l->run->loop->backend;
-        if (b->ops->inspect(b, l->meter->fd, &info) < 0 || info.position < 0)
-                return;
+        at = b->ops->position(b, l->meter->fd);
         /* A program that reads with pread() or copy_file_range() leaves the position behind: while it runs the number
          * is an estimate. One that seeked back has made it meaningless. */
-        at = info.position == 0 && l->writes && info.flags & O_APPEND ? (uint64_t)info.size : (uint64_t)info.position;
-        if (at < l->meter_start)
+        if (at == 0 && l->writes && b->ops->inspect(b, l->meter->fd, &info) == 0 && info.flags & O_APPEND)
+                at = info.size;
+        if (at < 0 || (uint64_t)at < l->meter_start)
                 return;
-        l->metered = (struct sluice_number){ at - l->meter_start, SLUICE_ESTIMATE };
+        l->metered = (struct sluice_number){ (uint64_t)at - l->meter_start, SLUICE_ESTIMATE };
 }

@@ -36,7 +36,7 @@ static int look_at(struct run *r, struct sluice_ctx *c, enum sluice_direction di
         e = plan_describe(c->def, c, c->self, dir, side);
         if (e < 0)
                 return e;
-        *info = (struct fd_info){ .kind = FD_OTHER, .size = -1, .position = -1 };
+        *info = (struct fd_info){ .kind = FD_OTHER, .size = -1 };
         if (!(side->io & (SLUICE_IO_FD | SLUICE_IO_LEND | SLUICE_IO_COPY)))
                 return 0;
         fd = stage_fd(c, dir, branch);
@@ -100,12 +100,18 @@ static int fit_offset(struct sluice_ctx *c, struct sluice_side *side, const stru
         return 0;
 }
 
-static int64_t expected_length(const struct sluice_side *side, const struct fd_info *info)
+/* How much the source of this link has left. */
+static int64_t expected_length(struct sluice_ctx *from, unsigned branch, const struct sluice_side *side, const struct fd_info *info)
 {
-        int64_t at = side->offset >= 0 ? side->offset : info->position >= 0 ? info->position : 0, left;
+        struct backend *b = backend_of(from->run);
+        int64_t at = side->offset, left;
 
         if (info->kind != FD_FILE)
                 return side->length;
+        if (at < 0)
+                at = b->ops->position(b, stage_fd(from, SLUICE_OUTPUT, branch));
+        if (at < 0)
+                at = 0;
         /* Files of /proc say 0 and give more. */
         left = info->size > at ? info->size - at : info->size == 0 ? -1 : 0;
         return side->length >= 0 && (left < 0 || side->length < left) ? side->length : left;
@@ -171,7 +177,7 @@ static bool confirm_link(struct run *r, struct run_link *l)
         l->words = (struct link_words){ l->mode, out.kind, in.kind, out.io, in.io, out.note, in.note };
         if (!negotiate_may_become(l->plan->mode, l->mode))
                 return confirm_fail(to, -ENOTSUP, "once open, the two have no way in common");
-        l->length = expected_length(&out, &out_info);
+        l->length = expected_length(from, l->plan->branch, &out, &out_info);
         l->driven = l->mode == SLUICE_LINK_SPLICE || l->mode == SLUICE_LINK_CROSS ||
                     (l->mode == SLUICE_LINK_HANDOVER && !(is_thread(from) && is_thread(to)));
         if (out.io & SLUICE_IO_MEM && segments_grow(&l->link.segments) < 0)
@@ -314,12 +320,14 @@ static void meter_direct(struct run *r, struct run_link *l, struct slot *s, bool
 {
         struct backend *b = backend_of(r);
         struct fd_info info;
+        int64_t at;
 
         if (b->ops->inspect(b, s->fd, &info) < 0 || info.kind != FD_FILE)
                 return;
+        at = info.flags & O_APPEND ? info.size : b->ops->position(b, s->fd);
         l->meter = slot_ref(s);
         l->writes = writes;
-        l->meter_start = info.flags & O_APPEND ? (uint64_t)info.size : info.position > 0 ? (uint64_t)info.position : 0;
+        l->meter_start = at > 0 ? (uint64_t)at : 0;
 }
 
 static bool wire_direct(struct run *r, struct run_link *l)

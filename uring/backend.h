@@ -36,13 +36,12 @@ struct fd_info {
         enum fd_kind kind;
         int flags; /* F_GETFL */
         uint64_t device, inode;
-        int64_t size;     /* regular files, else -1 */
-        int64_t position; /* regular files, from fdinfo: lseek() would wait for a child's write; else -1 */
-        unsigned mode;    /* permission bits */
-        unsigned names;   /* hard links: 0 when the last was removed */
-        int family;       /* sockets */
-        bool in_memory;   /* a file that no storage is behind: tmpfs, memfd */
-        bool local;       /* a socket whose peer is on this host: unix or loopback */
+        int64_t size;   /* regular files, else -1 */
+        unsigned mode;  /* permission bits */
+        unsigned names; /* hard links: 0 when the last was removed */
+        int family;     /* sockets */
+        bool in_memory; /* a file that no storage is behind: tmpfs, memfd */
+        bool local;     /* a socket whose peer is on this host: unix or loopback */
 };
 
 /* What a child left behind. */
@@ -81,6 +80,9 @@ struct backend_ops {
         ssize_t (*try_write)(struct backend *b, struct slot *s, const void *data, size_t bytes);
         int (*ready)(struct backend *b, struct slot *s, unsigned events);
         int (*inspect)(struct backend *b, int fd, struct fd_info *ret);
+        /* Of a regular file, from fdinfo: lseek() would wait for a child's write. -1: not known. Costs 8 us, so that
+         * inspect() does without. */
+        int64_t (*position)(struct backend *b, int fd);
 
         int (*pipe)(struct backend *b, int ret[2], size_t bytes, size_t *ret_bytes);
         int (*grow_pipe)(struct backend *b, int fd, size_t bytes); /* somebody else's: to at least that, or as far as allowed */

@@ -385,6 +385,7 @@ static const struct backend_ops kernel_ops = {
         .try_write = sys_try_write,
         .ready = sys_ready,
         .inspect = sys_inspect,
+        .position = sys_position,
         .pipe = sys_pipe,
         .grow_pipe = sys_grow_pipe,
         .set_nonblock = sys_set_nonblock,

@@ -135,11 +135,12 @@ static bool read_fdinfo(int fd, char *text, size_t cap)
 }
 
 /* lseek() takes the file's position lock, which a child holds for the whole of a blocking write (4.4 s in a test). */
-static int64_t position_of(int fd)
+int64_t sys_position(struct backend *b, int fd)
 {
         long long position = -1;
         char text[128];
 
+        (void)b;
         return read_fdinfo(fd, text, sizeof(text)) && sscanf(text, "pos: %lld", &position) == 1 ? position : -1;
 }
 
@@ -177,7 +178,7 @@ static enum fd_kind kind_of(int fd, const struct stat *st)
 
 int sys_inspect(struct backend *b, int fd, struct fd_info *ret)
 {
-        struct fd_info info = { .size = -1, .position = -1 };
+        struct fd_info info = { .size = -1 };
         struct statfs fs;
         struct stat st;
 
@@ -194,7 +195,6 @@ int sys_inspect(struct backend *b, int fd, struct fd_info *ret)
         info.names = (unsigned)st.st_nlink;
         if (info.kind == FD_FILE) {
                 info.size = st.st_size;
-                info.position = position_of(fd);
                 info.in_memory = fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
         } else if (info.kind == FD_SOCKET || info.kind == FD_LISTENER) {
                 info.family = socket_number(fd, SO_DOMAIN);

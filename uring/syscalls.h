@@ -28,6 +28,7 @@ ssize_t sys_try_read(struct backend *b, struct slot *s, void *data, size_t bytes
 ssize_t sys_try_write(struct backend *b, struct slot *s, const void *data, size_t bytes);
 int sys_ready(struct backend *b, struct slot *s, unsigned events);
 int sys_inspect(struct backend *b, int fd, struct fd_info *ret);
+int64_t sys_position(struct backend *b, int fd);
 int sys_pipe(struct backend *b, int ret[2], size_t bytes, size_t *ret_bytes);
 int sys_grow_pipe(struct backend *b, int fd, size_t bytes);
 int sys_set_nonblock(struct backend *b, int fd, bool on);

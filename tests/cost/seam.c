@@ -225,6 +225,7 @@ GOES_THROUGH(ssize_t, try_read, (struct backend * b, struct slot *s, void *data,
 GOES_THROUGH(ssize_t, try_write, (struct backend * b, struct slot *s, const void *data, size_t bytes), b, s, data, bytes)
 GOES_THROUGH(int, ready, (struct backend * b, struct slot *s, unsigned events), b, s, events)
 GOES_THROUGH(int, inspect, (struct backend * b, int fd, struct fd_info *ret), b, fd, ret)
+GOES_THROUGH(int64_t, position, (struct backend * b, int fd), b, fd)
 GOES_THROUGH(int, grow_pipe, (struct backend * b, int fd, size_t bytes), b, fd, bytes)
 GOES_THROUGH(int, set_nonblock, (struct backend * b, int fd, bool on), b, fd, on)
 GOES_THROUGH(int, set_direct, (struct backend * b, int fd, bool on), b, fd, on)
@@ -258,6 +259,7 @@ void seam_install(struct backend *b, struct sim *k, seam_peers_fn *peers, void *
         ops.try_write = through_try_write;
         ops.ready = through_ready;
         ops.inspect = through_inspect;
+        ops.position = through_position;
         ops.pipe = make_pipe;
         ops.grow_pipe = through_grow_pipe;
         ops.set_nonblock = through_set_nonblock;

@@ -149,11 +149,10 @@ static int inspect(struct backend *b, int fd, struct fd_info *ret)
         if (!d)
                 return -EBADF;
         access = d->reads && d->writes ? O_RDWR : d->writes ? O_WRONLY : O_RDONLY;
-        *ret = (struct fd_info){ .kind = kind_of(d), .size = -1, .position = -1, .family = AF_INET, .device = (uint64_t)d->kind };
+        *ret = (struct fd_info){ .kind = kind_of(d), .size = -1, .family = AF_INET, .device = (uint64_t)d->kind };
         ret->flags = access | (d->nonblock ? O_NONBLOCK : 0) | (d->append ? O_APPEND : 0);
         if (d->kind == SIM_FILE) {
                 ret->size = d->inode->size;
-                ret->position = d->position;
                 ret->inode = d->inode->number;
                 ret->names = d->inode->name[0] != '\0';
                 ret->mode = d->inode->mode;
@@ -161,6 +160,13 @@ static int inspect(struct backend *b, int fd, struct fd_info *ret)
                 ret->inode = d->pipe->id;
         }
         return 0;
+}
+
+static int64_t position(struct backend *b, int fd)
+{
+        struct sim_desc *d = sim_fd(sim_of(b), fd);
+
+        return d && d->kind == SIM_FILE ? d->position : -1;
 }
 
 /* ---- fds ---- */
@@ -513,6 +519,7 @@ static const struct backend_ops ops = {
         .try_write = try_write,
         .ready = ready,
         .inspect = inspect,
+        .position = position,
         .pipe = make_pipe,
         .grow_pipe = grow_pipe,
         .set_nonblock = set_nonblock,
