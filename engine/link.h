@@ -150,6 +150,11 @@ void link_init(struct link *l, struct sluice_loop *loop, const struct link_hooks
 void link_start(struct link *l);
 /* In a turn: move within the budget. */
 void link_step(struct link *l);
+/* Whether a step runs nobody else's code: no function is at an end, no stage is asked for more. */
+static inline bool link_moves_alone(const struct link *l)
+{
+        return l->source.slot && l->sink.slot && !l->ring && !l->grows;
+}
 /* Asks it to end with `result`; ended() follows when nothing in the kernel names its fds and memory any more. */
 void link_cancel(struct link *l, int result);
 /* The sink wants no more, as it says itself. */

@@ -1,7 +1,7 @@
 /* engine/loop.c: turns, dispatch, posts; the only caller of the backend's wait.
  *
- * A turn: posts, then every ready link within its budget, then one wait, then the completions, then every run that
- * something happened to. Collect, then dispatch: nothing here is re-entered, and a callback may start, stop or free
+ * A turn: posts, then every ready link within its budget, then one wait (which does not wait when more is to be done, or
+ * when a callback may have done what the host waits for), then the completions, then every run that something happened to. Collect, then dispatch: nothing here is re-entered, and a callback may start, stop or free
  * what it likes but the loop. Called by hosts and run.c; calls backend.h, link.c and run.c. */
 #include "loop.h"
 
@@ -248,17 +248,23 @@ static bool run_posts(struct sluice_loop *l)
         return any;
 }
 
-/* Only what was ready when we began: a link that still has work afterwards waits for its next turn (fairness). */
+/* Only what was ready when we began: a link that still has work afterwards waits for its next turn (fairness). Whether the
+ * host should look before there is a wait: somebody else's code ran, or its thread does other things, such as to read what
+ * was just written. Else the same turn waits, too: what a step began is handed to the kernel by the wait itself, and a
+ * message that is relayed costs one call less. */
 static bool step_links(struct sluice_loop *l)
 {
         struct list todo, *node;
-        bool any;
+        bool any = false;
 
         list_init(&todo);
         list_splice(&todo, &l->ready);
-        any = !list_empty(&todo);
-        while ((node = list_pop(&todo)))
-                link_step(container_of(node, struct link, node));
+        while ((node = list_pop(&todo))) {
+                struct link *link = container_of(node, struct link, node);
+
+                any |= !loop_exclusive(l) || !link_moves_alone(link);
+                link_step(link);
+        }
         return any;
 }
 
@@ -328,7 +334,7 @@ static int turn(struct sluice_loop *l, int timeout_ms)
 {
         int r = loop_check_thread(l);
         struct list done;
-        bool any;
+        bool any, moved;
 
         if (r < 0)
                 return r;
@@ -338,10 +344,11 @@ static int turn(struct sluice_loop *l, int timeout_ms)
         signals_hold(l);
         list_init(&done);
         any = run_posts(l);
+        moved = !list_empty(&l->ready);
         any |= step_links(l);
         any |= advance_runs(l);
         r = backend_wait(l->backend, &done, work_left(l) || any ? 0 : timeout_ms < 0 ? -1 : timeout_ms * INT64_C(1000000));
-        any |= dispatch(&done);
+        any |= dispatch(&done) | moved;
         any |= advance_runs(l);
         finish_at_once(l);
         signals_release(l);

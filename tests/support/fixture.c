@@ -164,7 +164,7 @@ int t_begin(void **state)
 {
         (void)state;
         warm_up_threads();
-        strcpy(before.directory, "/dev/shm/sluice-XXXXXX");
+        strcpy(before.directory, "/dev/shm/sluice-test.XXXXXX");
         if (!mkdtemp(before.directory))
                 return -1;
         before.fds = t_fds();

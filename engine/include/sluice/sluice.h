@@ -364,8 +364,9 @@ const char *sluice_contain_name(enum sluice_contain contain);
 
 struct sluice_loop_options {
         size_t size;
-        int exclusive;            /* the thread serves this loop alone: short blocking calls may be made inline. One that has
-                                   * SIGPIPE and SIGXFSZ blocked at its first turn keeps them so: turns are cheaper */
+        int exclusive;            /* the thread serves this loop alone: short blocking calls may be made inline, and a turn that
+                                   * moved bytes between fds may wait for more before it returns. One that has SIGPIPE and
+                                   * SIGXFSZ blocked at its first turn keeps them so: turns are cheaper */
         struct sluice_pool *pool; /* its buffers are of 256 KiB at least; a reference is taken. NULL: a pool of its own */
         int numa;                 /* SLUICE_NUMA_...: where its thread, its own pool and the kernel's workers belong. An explicit
                                    * node binds the thread of the first turn, and what is started from it, to the node's CPUs
