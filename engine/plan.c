@@ -9,6 +9,7 @@
 #include "budget.h"
 #include "check.h"
 #include "environ.h"
+#include "probe.h"
 #include "run.h"
 #include "shape.h"
 
@@ -330,6 +331,15 @@ static bool works_either_way(const struct stage_def *d)
         return d->ops->process && (d->ops->fd || d->ops->output);
 }
 
+/* What no run would splice is not announced as spliced. An empty source (null:) is never read. */
+static void correct_device(struct sluice_side *side)
+{
+        if (side->kind != SLUICE_KIND_DEVICE || !(side->io & SLUICE_IO_FD) || side->length == 0 || probe_zero_splices())
+                return;
+        side->io = (side->io & ~(uint32_t)SLUICE_IO_FD) | SLUICE_IO_COPY;
+        side->note = "this kernel does not splice from /dev/zero";
+}
+
 int plan_describe(const struct stage_def *d, struct sluice_ctx *ctx, void *self, enum sluice_direction dir, struct sluice_side *ret)
 {
         int r;
@@ -342,6 +352,8 @@ int plan_describe(const struct stage_def *d, struct sluice_ctx *ctx, void *self,
                 ret->io &= ~(uint32_t)SLUICE_IO_INHERIT; /* there is nothing to start, and no child to give an fd to */
         if (ret->io & SLUICE_IO_INHERIT && d->ops->command)
                 ret->io &= ~(uint32_t)SLUICE_IO_MEM; /* another process: only a thread of ours has our memory */
+        if (r == 0 && dir == SLUICE_OUTPUT)
+                correct_device(ret);
         return r;
 }
 

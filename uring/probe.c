@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 static unsigned masked_flags;
 static uint64_t masked_ops;
 static int pretended_refusal;
+static bool pretends;
 
 void probe_mask_ring_flags(unsigned never)
 {
@@ -68,6 +70,7 @@ int probe_pretend(const char *kernel)
                 if (strcmp(older[i].kernel, kernel) == 0) {
                         masked_flags = older[i].flags;
                         masked_ops = ~UINT64_C(0) << older[i].ops_end;
+                        pretends = true; /* none of them splices from /dev/zero */
                         return 0;
                 }
         return -EINVAL;
@@ -154,6 +157,36 @@ size_t probe_pipe_budget(void)
         if (pages <= 0 || probe_pipe_quota_exempt())
                 return SIZE_MAX;
         return (size_t)pages / 4 * (size_t)getpagesize();
+}
+
+static bool zero_splices(void)
+{
+        int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC), fds[2] = { -1, -1 };
+        bool ret = false;
+
+        if (fd < 0)
+                return true; /* opening it says why */
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                goto out;
+        ret = splice(fd, NULL, fds[1], NULL, 1, SPLICE_F_NONBLOCK) == 1;
+        close(fds[0]);
+        close(fds[1]);
+out:
+        close(fd);
+        return ret;
+}
+
+bool probe_zero_splices(void)
+{
+        enum { UNKNOWN, NO, YES };
+        static atomic_int answer;
+        int known = atomic_load(&answer);
+
+        if (pretends)
+                return false;
+        if (known == UNKNOWN)
+                atomic_store(&answer, known = zero_splices() ? YES : NO);
+        return known == YES;
 }
 
 static bool op_supported(const struct io_uring_probe *p, int op)

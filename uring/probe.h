@@ -39,6 +39,8 @@ void probe_all(struct probe *ret);
 /* The cheap answers, for who needs one. */
 size_t probe_pipe_budget(void);
 bool probe_pipe_quota_exempt(void);
+/* Whether /dev/zero can be spliced from: since 6.7. Asked once; any thread. */
+bool probe_zero_splices(void);
 
 /* Ring set-up flags that a kernel may refuse, newest first; tests mask features to look like an older kernel. */
 unsigned probe_ring_flags(void);

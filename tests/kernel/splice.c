@@ -88,6 +88,25 @@ static void what_cannot_be_spliced_is_einval_and_moves_nothing(void **state)
         close_two(p);
 }
 
+/* Since 6.7; before, whoever says that it will be spliced is wrong. */
+static void zeroes_are_spliced_as_probed(void **state)
+{
+        int fds[2], zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+        ssize_t n;
+
+        (void)state;
+        assert_return_code(zero, errno);
+        assert_return_code(pipe2(fds, O_CLOEXEC), errno);
+        n = splice(zero, NULL, fds[1], NULL, 10, SPLICE_F_NONBLOCK);
+        if (probe_zero_splices())
+                assert_int_equal(n, 10);
+        else
+                assert_int_equal(n < 0 ? -errno : n, -EINVAL);
+        close(fds[0]);
+        close(fds[1]);
+        close(zero);
+}
+
 static void the_flag_is_enough_for_blocking_pipes(void **state)
 {
         struct two a = pipe_of(DEFAULT_SLOTS, 0), b = pipe_of(DEFAULT_SLOTS, 0);
@@ -314,6 +333,7 @@ int main(void)
                 cmocka_unit_test(a_pipe_has_no_offset),
                 cmocka_unit_test(a_pipe_is_not_spliced_into_itself),
                 cmocka_unit_test(what_cannot_be_spliced_is_einval_and_moves_nothing),
+                cmocka_unit_test(zeroes_are_spliced_as_probed),
                 cmocka_unit_test(the_flag_is_enough_for_blocking_pipes),
                 cmocka_unit_test(the_flag_is_not_enough_for_a_blocking_socket),
                 cmocka_unit_test(a_full_pipe_hides_the_end),
