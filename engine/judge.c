@@ -256,10 +256,15 @@ static void last_line(const char *tail, char *ret, size_t cap)
         snprintf(ret, cap, "%s%.*s", end > begin ? ": " : "", (int)(end - begin), tail + begin);
 }
 
+/* Both in the unit of the smaller, so that the one is seen to be above the other. */
 static void say_memory(const struct watched *w, char *what, size_t cap)
 {
-        snprintf(what, cap, "memory limit of %llu MiB exceeded (%llu MiB used), killed", (unsigned long long)w->limit_bytes >> 20,
-                 (unsigned long long)w->peak_bytes >> 20);
+        const bool kib = w->limit_bytes < 1 << 20 || w->peak_bytes < 1 << 20;
+        const char *unit = kib ? "KiB" : "MiB";
+        unsigned shift = kib ? 10 : 20;
+
+        snprintf(what, cap, "memory limit of %llu %s exceeded (%llu %s used), killed", (unsigned long long)w->limit_bytes >> shift,
+                 unit, (unsigned long long)w->peak_bytes >> shift, unit);
 }
 
 static void say_status(const struct child *ch, char *what, size_t cap)

@@ -25,7 +25,7 @@ libdir=$(dirname "$(find "$prefix" -name libsluice.so)")
 for file in "$prefix/bin/sluice" "$prefix/share/man/man1/sluice.1" "$prefix/share/bash-completion/completions/sluice" \
         "$libdir/libsluice.a" "$libdir/libsluice.so.0" "$libdir/pkgconfig/sluice.pc" "$libdir/cmake/sluice/sluiceConfig.cmake" \
         "$prefix/include/sluice/sluice.h" "$prefix/include/sluice/stage.h" "$prefix/include/sluice/stages.h" \
-        "$prefix/include/sluice/version.h"; do
+        "$prefix/include/sluice/relay.h" "$prefix/include/sluice/version.h"; do
         [ -e "$file" ] || fail "not installed: ${file#"$prefix"/}"
 done
 for text in "$prefix/share/man/man1/sluice.1" "$prefix/share/bash-completion/completions/sluice"; do
