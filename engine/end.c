@@ -93,7 +93,7 @@ void end_signal(struct run *r, int signal)
 
 static void grace_over(struct op *op);
 
-void end_start_grace(struct run *r)
+static void start_grace(struct run *r)
 {
         struct op *op;
 
@@ -136,7 +136,7 @@ static void grace_over(struct op *op)
                 end_signal(r, r->kill_step == 1 ? SIGTERM : SIGKILL);
         if (!any_child_alive(r) && r->stopping)
                 abandon_operations(r);
-        end_start_grace(r);
+        start_grace(r);
         run_wake(r);
 }
 
@@ -175,7 +175,7 @@ static void begin_ladder(struct run *r)
         contain_signal(r, SIGTERM);
         cancel_op(r, r->grace_op);
         if (!r->grace_op)
-                end_start_grace(r);
+                start_grace(r);
 }
 
 void end_settle(struct run *r)
@@ -194,7 +194,7 @@ void end_settle(struct run *r)
         }
         begin_ladder(r);
         if (!r->grace_op)
-                end_start_grace(r);
+                start_grace(r);
         look_again(r);
 }
 
@@ -240,7 +240,7 @@ void run_stop(struct run *r)
                 r->kill_step = 1;
                 end_signal(r, SIGTERM);
         }
-        end_start_grace(r);
+        start_grace(r);
         run_wake(r);
 }
 

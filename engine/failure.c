@@ -27,7 +27,8 @@ struct failure *failure_new(struct run *r, enum failure_class c, int stage, int 
         return f;
 }
 
-void run_note_failure(struct run *r, struct failure *f)
+/* Takes f; the run goes on. */
+static void note_failure(struct run *r, struct failure *f)
 {
         struct failure **at = &r->failures;
 
@@ -43,7 +44,7 @@ void run_note_failure(struct run *r, struct failure *f)
 
 void run_fail(struct run *r, struct failure *f)
 {
-        run_note_failure(r, f);
+        note_failure(r, f);
         if (f && f->class != FAILURE_ENGINE)
                 return;
         r->failed_fast |= (r->opt->flags & SLUICE_FAIL_FAST) != 0;
@@ -121,7 +122,7 @@ void stage_fail(struct sluice_ctx *c, int error, const char *operation)
                 return;
         }
         if (is_expendable(c)) {
-                run_note_failure(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s", words_said(*message)));
+                note_failure(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s", words_said(*message)));
                 run_wake(r);
         } else {
                 run_fail(r, failure_new(r, FAILURE_ENGINE, c->index, -1, error, operation, "%s", words_said(*message)));

@@ -84,7 +84,7 @@ bool negotiate_may_become(enum sluice_link_mode planned, enum sluice_link_mode n
         }
 }
 
-const char *kind_name(uint32_t kind)
+static const char *kind_name(uint32_t kind)
 {
         static const char *const names[] = {
                 [SLUICE_KIND_UNKNOWN] = "fd",      [SLUICE_KIND_FILE] = "file",         [SLUICE_KIND_PIPE] = "pipe",

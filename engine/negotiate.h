@@ -30,8 +30,6 @@ struct link_words {
 };
 int negotiate_reason(const struct link_words *w, char *buf, size_t cap);
 
-const char *kind_name(uint32_t kind);
-
 /* The refusals: what two ends may not be, by name. NULL: nothing is wrong. */
 struct end_identity {
         bool regular, pipe, listener, directory;

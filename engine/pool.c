@@ -68,7 +68,8 @@ struct sluice_pool *pool_ref(struct sluice_pool *p)
         return p;
 }
 
-bool pool_try_ref(struct sluice_pool *p)
+/* False: the pool is being closed. */
+static bool try_ref(struct sluice_pool *p)
 {
         unsigned refs = atomic_load(&p->refs);
 
@@ -354,7 +355,7 @@ static bool keeps_no_credit(struct sluice_pool *p, struct pool_cache *c, struct 
                 c->credit++;
                 return false;
         }
-        return pool_try_ref(p); /* it may be closed as soon as this buffer is back */
+        return try_ref(p); /* it may be closed as soon as this buffer is back */
 }
 
 void pool_drop(struct pin *pin)

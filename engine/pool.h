@@ -131,8 +131,6 @@ void pool_lock_all(struct sluice_pool *p);
 void pool_unlock_all(struct sluice_pool *p);
 /* Over all caches; all locked. */
 struct tally pool_sum(const struct sluice_pool *p);
-/* False: the pool is being closed. */
-bool pool_try_ref(struct sluice_pool *p);
 
 /* cache.c. The calling thread's cache; made, or the shared one when it cannot be. Returned locked, and of this pool. */
 struct pool_cache *cache_lock(struct sluice_pool *p);

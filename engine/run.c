@@ -256,7 +256,15 @@ static bool stage_is_over(const struct run *r, const struct sluice_ctx *c)
         return !is_function(c) || c->function_done || r->stopping;
 }
 
-bool run_all_links_over(const struct run *r)
+static bool calls_under_way(const struct run *r)
+{
+        for (size_t i = 0; i < r->plan->stages_nr; i++)
+                if (ctx_has_calls(&r->stages[i]))
+                        return true;
+        return nested_under_way(r) || admit_is_waiting(r);
+}
+
+static bool all_links_over(const struct run *r)
 {
         for (size_t i = 0; i < r->plan->links_nr; i++)
                 if (r->links[i].driven && !r->links[i].ended)
@@ -285,9 +293,9 @@ static void advance_moving(struct run *r)
 {
         functions_kicked(r);
         drain_stages(r);
-        if (r->stopping || !all_in(r, STAGE_DRAINED) || !run_all_links_over(r) || children_running(r) || nested_under_way(r))
+        if (r->stopping || !all_in(r, STAGE_DRAINED) || !all_links_over(r) || children_running(r) || nested_under_way(r))
                 return;
-        if (run_calls_under_way(r))
+        if (calls_under_way(r))
                 cancel_calls(r);
         else
                 begin_settling(r);
@@ -340,17 +348,9 @@ static void begin_committing(struct run *r)
         run_wake(r); /* without stages nobody answers */
 }
 
-bool run_calls_under_way(const struct run *r)
-{
-        for (size_t i = 0; i < r->plan->stages_nr; i++)
-                if (ctx_has_calls(&r->stages[i]))
-                        return true;
-        return nested_under_way(r) || admit_is_waiting(r);
-}
-
 static void advance_stopping(struct run *r)
 {
-        if (!run_calls_under_way(r) && run_all_links_over(r) && !children_running(r))
+        if (!calls_under_way(r) && all_links_over(r) && !children_running(r))
                 begin_settling(r);
 }
 
@@ -455,7 +455,7 @@ void run_advance(struct run *r)
                 end_settle(r);
                 break;
         case RUN_CLOSING:
-                if (!run_calls_under_way(r) && end_is_quiet(r) && contain_is_quiet(r))
+                if (!calls_under_way(r) && end_is_quiet(r) && contain_is_quiet(r))
                         finish(r);
                 break;
         case RUN_NEW:

@@ -306,11 +306,8 @@ void run_stop(struct run *r);
 void run_free(struct run *r);
 
 /* Between the files of a run: */
-void run_wake(struct run *r);                            /* look at it in this turn */
-void run_fail(struct run *r, struct failure *f);         /* takes f; an engine failure stops the run */
-void run_note_failure(struct run *r, struct failure *f); /* ... and this does not */
-bool run_all_links_over(const struct run *r);
-bool run_calls_under_way(const struct run *r);
+void run_wake(struct run *r);                    /* look at it in this turn */
+void run_fail(struct run *r, struct failure *f); /* takes f; an engine failure stops the run */
 void run_begin_closing(struct run *r);
 void run_may_fail_fast(struct sluice_ctx *c); /* a stage has ended */
 struct failure *failure_new(struct run *r, enum failure_class c, int stage, int link, int error, const char *operation,
@@ -351,7 +348,6 @@ char *said_text(const struct child *c);
 /* end.c: the ways to an end */
 void end_signal(struct run *r, int signal);
 void end_settle(struct run *r); /* everything is over: is anything left? */
-void end_start_grace(struct run *r);
 int end_watch_cancel(struct run *r);
 int end_watch_deadline(struct run *r);
 void end_cancel_watches(struct run *r);

@@ -45,7 +45,8 @@ static const struct in_addr *four(const struct address *a)
         return &((const struct sockaddr_in *)(const void *)&a->storage)->sin_addr;
 }
 
-bool address_is_local(const struct address *peer, const struct address *self)
+/* A unix socket, or one whose two ends have the same address. */
+static bool is_local(const struct address *peer, const struct address *self)
 {
         if (peer->storage.ss_family == AF_UNIX)
                 return true;
@@ -60,5 +61,5 @@ bool address_peer_is_local(int fd)
 {
         struct address peer, self;
 
-        return address_of_peer(fd, &peer) == 0 && address_of_self(fd, &self) == 0 && address_is_local(&peer, &self);
+        return address_of_peer(fd, &peer) == 0 && address_of_self(fd, &self) == 0 && is_local(&peer, &self);
 }

@@ -13,8 +13,7 @@ struct address {
 /* 0, or -errno with AF_UNSPEC in it (a descriptor that is no socket of the kernel's). */
 int address_of_peer(int fd, struct address *ret);
 int address_of_self(int fd, struct address *ret);
-/* Whether the peer is on this host: a unix socket, or one whose two ends have the same address. */
-bool address_is_local(const struct address *peer, const struct address *self);
+/* Whether the peer is on this host. */
 bool address_peer_is_local(int fd);
 
 #endif

@@ -260,7 +260,7 @@ void backend_expire_timers(struct backend *b)
         }
 }
 
-int64_t backend_next_timeout_ns(struct backend *b, int64_t timeout_ns)
+static int64_t next_timeout_ns(struct backend *b, int64_t timeout_ns)
 {
         uint64_t now, at;
         int64_t left;
@@ -280,7 +280,7 @@ int backend_wait(struct backend *b, struct list *done, int64_t timeout_ns)
         int r;
 
         backend_expire_timers(b);
-        r = b->ops->wait(b, &b->finished, backend_next_timeout_ns(b, timeout_ns));
+        r = b->ops->wait(b, &b->finished, next_timeout_ns(b, timeout_ns));
         backend_expire_timers(b);
         list_splice(done, &b->finished);
         return r;

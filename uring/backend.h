@@ -191,6 +191,5 @@ struct op *backend_op_by_data(struct backend *b, uint64_t user_data);
 uint64_t backend_op_data(const struct op *op);
 void backend_complete(struct backend *b, struct op *op, int res); /* to b->finished */
 void backend_expire_timers(struct backend *b);
-int64_t backend_next_timeout_ns(struct backend *b, int64_t timeout_ns);
 
 #endif

@@ -145,7 +145,7 @@ static bool has_capability(int cap)
 }
 
 /* fs/pipe.c: pipe_is_unprivileged_user() */
-bool probe_pipe_quota_exempt(void)
+static bool pipe_quota_exempt(void)
 {
         return has_capability(CAP_SYS_RESOURCE) || has_capability(CAP_SYS_ADMIN);
 }
@@ -154,7 +154,7 @@ size_t probe_pipe_budget(void)
 {
         long pages = read_number("/proc/sys/fs/pipe-user-pages-soft");
 
-        if (pages <= 0 || probe_pipe_quota_exempt())
+        if (pages <= 0 || pipe_quota_exempt())
                 return SIZE_MAX;
         return (size_t)pages / 4 * (size_t)getpagesize();
 }
@@ -319,7 +319,7 @@ void probe_all(struct probe *p)
         p->pipe_user_pages_soft = read_number("/proc/sys/fs/pipe-user-pages-soft");
         p->pipe_user_pages_hard = read_number("/proc/sys/fs/pipe-user-pages-hard");
         p->pipe_granted_bytes = pipe_granted();
-        p->pipe_quota_exempt = probe_pipe_quota_exempt();
+        p->pipe_quota_exempt = pipe_quota_exempt();
         p->pipe_budget_bytes = probe_pipe_budget();
         p->memlock_bytes = soft_limit(RLIMIT_MEMLOCK);
         p->memlock_exempt = has_capability(CAP_IPC_LOCK);

@@ -38,7 +38,6 @@ void probe_all(struct probe *ret);
 
 /* The cheap answers, for who needs one. */
 size_t probe_pipe_budget(void);
-bool probe_pipe_quota_exempt(void);
 /* Whether /dev/zero can be spliced from: since 6.7. Asked once; any thread. */
 bool probe_zero_splices(void);
 

@@ -25,7 +25,8 @@ static void go_to(struct op *op, enum op_place place)
         op->place = place;
 }
 
-void ringless_to_thread(struct ringless *w, struct op *op)
+/* A task for a thread: the operation is QUEUED, or was ready. */
+static void to_thread(struct ringless *w, struct op *op)
 {
         struct backend *b = w->backend;
         int r = b->helper ? 0 : helper_new(&b->helper, w->wake, b);
@@ -67,7 +68,7 @@ static void wait_until_ready(struct ringless *w, struct op *op)
         else if (op->kind == OP_POLL)
                 backend_complete(w->backend, op, (int)(events & (POLLIN | POLLOUT)));
         else
-                ringless_to_thread(w, op);
+                to_thread(w, op);
 }
 
 /* A listener on a unix socket whose queue is full: no event tells when it has room. */
@@ -111,7 +112,7 @@ static void try_now(struct ringless *w, struct op *op)
         r = attempt(op);
 
         if (needs_thread(op, r)) {
-                ringless_to_thread(w, op);
+                to_thread(w, op);
         } else if (is_stubborn(op, r)) {
                 ask_later(w, op);
         } else if (r == -EAGAIN || (r == -EOPNOTSUPP && is_plain(op))) {
@@ -128,7 +129,7 @@ static void proceed(struct ringless *w, struct op *op, uint32_t events)
         if (op->kind == OP_POLL)
                 backend_complete(w->backend, op, (int)events);
         else if (op->slow)
-                ringless_to_thread(w, op);
+                to_thread(w, op);
         else
                 try_now(w, op);
 }
@@ -143,7 +144,7 @@ void ringless_begin(struct ringless *w, struct op *op)
         case OP_WRITE:
                 op->slow = op->force_async;
                 if (is_storage(op) && (op->slow || op->kind == OP_WRITE))
-                        ringless_to_thread(w, op);
+                        to_thread(w, op);
                 else if (op->slow)
                         wait_until_ready(w, op);
                 else
@@ -156,7 +157,7 @@ void ringless_begin(struct ringless *w, struct op *op)
                 try_now(w, op);
                 break;
         default:
-                ringless_to_thread(w, op);
+                to_thread(w, op);
         }
 }
 

@@ -34,7 +34,4 @@ void ringless_resume(struct ringless *w, struct list *ready);
 /* When the clock has something for it to do; UINT64_MAX: never. */
 uint64_t ringless_next_ns(const struct ringless *w);
 
-/* A task for a thread: the operation is QUEUED, or was ready. */
-void ringless_to_thread(struct ringless *w, struct op *op);
-
 #endif

@@ -281,7 +281,7 @@ static uint64_t word_at(uint64_t index)
         return z ^ (z >> 29);
 }
 
-uint8_t t_byte(uint64_t offset)
+static uint8_t byte_at(uint64_t offset)
 {
         return (uint8_t)(word_at(offset / 8) >> (offset % 8 * 8));
 }
@@ -291,14 +291,14 @@ void t_pattern(void *data, size_t bytes, uint64_t offset)
         uint8_t *at = data, *end = at + bytes;
 
         while (at < end && offset % 8)
-                *at++ = t_byte(offset++);
+                *at++ = byte_at(offset++);
         for (; end - at >= 8; at += 8, offset += 8) {
                 uint64_t w = word_at(offset / 8);
 
                 memcpy(at, &w, 8);
         }
         while (at < end)
-                *at++ = t_byte(offset++);
+                *at++ = byte_at(offset++);
 }
 
 int64_t t_mismatch(const void *data, size_t bytes, uint64_t offset)

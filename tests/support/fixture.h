@@ -53,7 +53,6 @@ long t_rss_kib(void);
 /* A path in the test's own directory; eight are valid at a time in each thread, until it ends. */
 const char *t_path(const char *name);
 int t_files(void); /* names in that directory */
-uint8_t t_byte(uint64_t offset);
 void t_pattern(void *data, size_t bytes, uint64_t offset);
 /* The first offset at which `data` is not the pattern; -1: it is. */
 int64_t t_mismatch(const void *data, size_t bytes, uint64_t offset);
