@@ -411,11 +411,6 @@ static void child_spawned(struct op *op)
 
 /* ---- end ---- */
 
-static bool ended_by_pipe(const struct child *ch)
-{
-        return ch->status.signal == SIGPIPE || (ch->status.signal == 0 && ch->status.exit_status == 128 + SIGPIPE && !ch->worker);
-}
-
 /* Whether the reader of a pipe between two commands still has it open: then it was not this pipe that broke. A reader
  * lets go of its fds before its end can be seen, so the order in which the two ends are seen says nothing. */
 static bool reader_holds(const struct run *r, const struct sluice_ctx *c)
@@ -442,7 +437,7 @@ void child_ended(struct sluice_ctx *c, const struct child_status *status)
         struct child *ch = c->child;
 
         ch->status = *status;
-        ch->reader_held = ended_by_pipe(ch) && reader_holds(r, c);
+        ch->reader_held = child_ended_by_pipe(ch) && reader_holds(r, c);
         ch->state = CHILD_EXITED;
         ch->ended_ns = backend_now_ns(backend_of(r));
         ch->reaped = !ch->leader;

@@ -25,11 +25,6 @@ void stage_saw(struct sluice_ctx *c, int error, const char *operation)
         c->outcome.last_error = error;
 }
 
-static bool ended_by_pipe(const struct child *ch)
-{
-        return ch->status.signal == SIGPIPE || (ch->status.signal == 0 && ch->status.exit_status == 128 + SIGPIPE && !ch->worker);
-}
-
 /* ---- one stage's verdict ---- */
 
 static enum sluice_verdict verdict_of_command(const struct child *ch)
@@ -44,7 +39,7 @@ static enum sluice_verdict verdict_of_command(const struct child *ch)
                 return SLUICE_VERDICT_ENDED;
         if (!s->known)
                 return SLUICE_VERDICT_FAILED;
-        if (ended_by_pipe(ch))
+        if (child_ended_by_pipe(ch))
                 return SLUICE_VERDICT_PIPE;
         return s->signal || s->exit_status || ch->worker ? SLUICE_VERDICT_FAILED : SLUICE_VERDICT_OK;
 }
@@ -203,7 +198,7 @@ static int error_of_lent_end(struct run *r, const struct sluice_ctx *c, struct s
         if (!l || l->mode != SLUICE_LINK_DIRECT || is_command(&r->stages[l->plan->to]))
                 return 0;
         *ret_sink = sink = &r->stages[l->plan->to];
-        if (ended_by_pipe(c->child))
+        if (child_ended_by_pipe(c->child))
                 return -EPIPE;
         fd = sink->def->ops->fd(sink, sink->self, SLUICE_INPUT);
         return ctx_slot(sink, fd) ? b->ops->probable_error(b, fd) : 0;

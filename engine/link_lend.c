@@ -74,11 +74,6 @@ static bool take(struct link *l)
 
 /* ---- moves: each returns whether it got anywhere ---- */
 
-static uint32_t at_most(int64_t length, size_t room)
-{
-        return length >= 0 && (uint64_t)length < room ? (uint32_t)length : (uint32_t)room;
-}
-
 static bool fill_pipe(struct link *l, struct segment *s)
 {
         struct move m = { .kind = OP_SPLICE,
@@ -86,7 +81,7 @@ static bool fill_pipe(struct link *l, struct segment *s)
                           .out = l->pipe->write,
                           .offset_in = -1,
                           .offset_out = -1,
-                          .bytes = at_most(s->length, l->pipe->capacity_bytes) };
+                          .bytes = segment_at_most(s->length, l->pipe->capacity_bytes) };
         ssize_t r = link_try(l, &l->fill, &m);
 
         if (r == -EAGAIN) {
@@ -103,7 +98,7 @@ static bool fill_buffer(struct link *l, struct segment *s)
 {
         ssize_t r;
 
-        l->fill.asked = at_most(s->length, BUFFER_BYTES);
+        l->fill.asked = segment_at_most(s->length, BUFFER_BYTES);
         r = l->loop->backend->ops->try_read(l->loop->backend, l->source.slot, l->buffer->data, l->fill.asked);
         link_count_inline(l, &l->fill, OP_RECV, (int)r);
         if (r == -EAGAIN) {
@@ -179,7 +174,7 @@ static bool read_residue(struct link *l)
                 if (r < 0 || l->waits_buffer)
                         return false;
         }
-        l->fill.asked = at_most(l->pipe->bytes, BUFFER_BYTES);
+        l->fill.asked = segment_at_most(l->pipe->bytes, BUFFER_BYTES);
         r = l->loop->backend->ops->try_read(l->loop->backend, l->pipe->read, l->buffer->data, l->fill.asked);
         link_count_inline(l, &l->fill, OP_READ, (int)r);
         if (r == -EINTR)

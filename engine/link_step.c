@@ -15,11 +15,6 @@ enum {
 
 /* ---- steps: each returns whether it got anywhere at once ---- */
 
-static uint32_t at_most(int64_t length, size_t room)
-{
-        return length >= 0 && (uint64_t)length < room ? (uint32_t)length : (uint32_t)room;
-}
-
 static bool foreign(const struct link *l)
 {
         return (l->source.foreign || l->sink.foreign) && !loop_exclusive(l->loop);
@@ -32,7 +27,7 @@ static bool step_straight(struct link *l, struct segment *s)
                           .out = l->sink.slot,
                           .offset_in = s->offset,
                           .offset_out = l->sink.offset,
-                          .bytes = at_most(s->length, STRAIGHT_BYTES) };
+                          .bytes = segment_at_most(s->length, STRAIGHT_BYTES) };
         ssize_t r;
 
         if (link_by_ring(l, s)) {
@@ -74,7 +69,7 @@ static bool step_fill_pipe(struct link *l, struct segment *s)
                           .out = l->pipe->write,
                           .offset_in = s->offset,
                           .offset_out = -1,
-                          .bytes = at_most(s->length, room) };
+                          .bytes = segment_at_most(s->length, room) };
         ssize_t r;
 
         if (l->vessel_full || l->pipe->bytes > (int64_t)half)
@@ -117,7 +112,8 @@ static bool step_fill_buffer(struct link *l, struct segment *s)
                           .in = residue ? l->pipe->read : l->source.slot,
                           .offset_in = residue ? -1 : s->offset,
                           .data = l->buffer->data,
-                          .bytes = residue ? at_most(l->pipe->bytes, BUFFER_BYTES) : at_most(s->length, BUFFER_BYTES),
+                          .bytes = residue ? segment_at_most(l->pipe->bytes, BUFFER_BYTES)
+                                           : segment_at_most(s->length, BUFFER_BYTES),
                           .mem = &l->buffer->pin,
                           .async = foreign(l) };
 

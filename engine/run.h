@@ -21,6 +21,7 @@
 #ifndef SLUICE_ENGINE_RUN_H
 #define SLUICE_ENGINE_RUN_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -133,6 +134,12 @@ struct child {
         bool stderr_forward;
         bool reader_held; /* ended by SIGPIPE while the reader of its output still had the pipe */
 };
+
+/* Itself, or a shell that tells of a command of its own. */
+static inline bool child_ended_by_pipe(const struct child *ch)
+{
+        return ch->status.signal == SIGPIPE || (ch->status.signal == 0 && ch->status.exit_status == 128 + SIGPIPE && !ch->worker);
+}
 
 /* ---- stages ---- */
 

@@ -26,6 +26,12 @@ struct segment {
         uint32_t at;           /* MEM: of the next byte in it */
 };
 
+/* Of so many bytes (-1: without end), what has room. */
+static inline uint32_t segment_at_most(int64_t length, size_t room)
+{
+        return length >= 0 && (uint64_t)length < room ? (uint32_t)length : (uint32_t)room;
+}
+
 /* Laws: the queue never holds more than segments_cap(), who wants to add looks first; mem_nr counts its MEM segments; no two
  * BARRIERs follow each other. All of them would be half of an idle link's memory, so most have a few. */
 struct segments {

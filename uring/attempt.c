@@ -17,13 +17,6 @@ static int answer(ssize_t r)
         return r < 0 ? -errno : (int)r;
 }
 
-static bool is_nonblock(int fd)
-{
-        int flags = fcntl(fd, F_GETFL);
-
-        return flags >= 0 && flags & O_NONBLOCK;
-}
-
 /* ---- never waiting ---- */
 
 static int try_read(const struct op *op)
@@ -34,7 +27,7 @@ static int try_read(const struct op *op)
         r = answer(preadv2(fd, &v, 1, op->io.offset < 0 ? -1 : op->io.offset, RWF_NOWAIT));
         if (r == -EOPNOTSUPP && op->in->nature == SLOT_SOCKET)
                 r = answer(recv(fd, op->io.data, op->io.bytes, MSG_DONTWAIT));
-        else if (r == -EOPNOTSUPP && op->io.offset < 0 && is_nonblock(fd))
+        else if (r == -EOPNOTSUPP && op->io.offset < 0 && sys_never_waits(fd))
                 r = answer(read(fd, op->io.data, op->io.bytes));
         return r;
 }
@@ -47,7 +40,7 @@ static int try_write(const struct op *op)
         if (op->in->nature == SLOT_SOCKET)
                 return answer(send(fd, op->io.data, op->io.bytes, MSG_DONTWAIT | MSG_NOSIGNAL));
         r = answer(pwritev2(fd, &v, 1, op->io.offset < 0 ? -1 : op->io.offset, RWF_NOWAIT));
-        if (r == -EOPNOTSUPP && op->io.offset < 0 && is_nonblock(fd))
+        if (r == -EOPNOTSUPP && op->io.offset < 0 && sys_never_waits(fd))
                 r = answer(write(fd, op->io.data, op->io.bytes));
         return r;
 }

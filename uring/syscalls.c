@@ -63,7 +63,7 @@ ssize_t sys_try_tee(struct backend *b, struct slot *in, struct slot *out, size_t
 /* O_NONBLOCK belongs to whoever opened the fd; RWF_NOWAIT is this call's alone. Where a kind of fd does not know it
  * (pipes before 6.x, pipes that splice(2) has touched) an fd that is O_NONBLOCK cannot wait anyway. Sockets have
  * MSG_DONTWAIT. -EOPNOTSUPP: this fd cannot say. */
-static bool never_waits(int fd)
+bool sys_never_waits(int fd)
 {
         int flags = fcntl(fd, F_GETFL);
 
@@ -80,7 +80,7 @@ ssize_t sys_try_read(struct backend *b, struct slot *s, void *data, size_t bytes
                 return answer(recv(s->fd, data, bytes, MSG_DONTWAIT));
         r = answer(preadv2(s->fd, &v, 1, -1, RWF_NOWAIT));
         if (r == -EOPNOTSUPP)
-                r = never_waits(s->fd) ? answer(read(s->fd, data, bytes)) : -EOPNOTSUPP;
+                r = sys_never_waits(s->fd) ? answer(read(s->fd, data, bytes)) : -EOPNOTSUPP;
         return r;
 }
 
@@ -94,7 +94,7 @@ ssize_t sys_try_write(struct backend *b, struct slot *s, const void *data, size_
                 return answer(send(s->fd, data, bytes, MSG_DONTWAIT | MSG_NOSIGNAL));
         r = answer(pwritev2(s->fd, &v, 1, -1, RWF_NOWAIT));
         if (r == -EOPNOTSUPP)
-                r = never_waits(s->fd) ? answer(write(s->fd, data, bytes)) : -EOPNOTSUPP;
+                r = sys_never_waits(s->fd) ? answer(write(s->fd, data, bytes)) : -EOPNOTSUPP;
         return r;
 }
 

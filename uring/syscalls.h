@@ -21,6 +21,7 @@ static inline void sys_raise_event(int fd)
         errno = saved;
 }
 uint64_t sys_now_ns(struct backend *b);
+bool sys_never_waits(int fd); /* it is O_NONBLOCK */
 ssize_t sys_try_splice(struct backend *b, struct slot *in, int64_t offset_in, struct slot *out, int64_t offset_out, size_t bytes,
                        bool more);
 ssize_t sys_try_tee(struct backend *b, struct slot *in, struct slot *out, size_t bytes);
