@@ -338,8 +338,12 @@ int io_ring_enter(struct io_ring *r, int64_t timeout_ns)
         counts->waits++;
         if (timeout_ns == 0)
                 e = io_uring_submit_and_get_events(&r->uring);
+        else if (timeout_ns < 0)
+                /* A signal after something was handed over: the kernel answers how much that was, and the _timeout() call
+                 * without a time would go to sleep again (liburing 2.3). A host looks at what its handler has set. */
+                e = io_uring_submit_and_wait(&r->uring, 1);
         else
-                e = io_uring_submit_and_wait_timeout(&r->uring, &cqe, 1, timeout_ns < 0 ? NULL : &ts, NULL);
+                e = io_uring_submit_and_wait_timeout(&r->uring, &cqe, 1, &ts, NULL);
         reap(r);
         switch (e) {
         case -EINTR:

@@ -10,9 +10,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "probe.h"
@@ -251,6 +254,75 @@ static void wake_once(struct pump *p)
         pthread_join(t, NULL);
         backend_wake(p->b); /* before the wait: it ends at once */
         assert_int_equal(pump_turn(p, -1), 0);
+}
+
+struct waiter {
+        struct pump *p;
+        pthread_t thread;
+        pid_t tid;
+        atomic_bool returned;
+        bool slept_on;
+};
+
+static bool is_asleep(const struct waiter *w)
+{
+        char path[64], text[256] = "", *name_end;
+        ssize_t n;
+        int fd;
+
+        snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)w->tid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+        close(fd);
+        name_end = n > 0 ? strrchr(text, ')') : NULL;
+        return name_end && name_end[1] && name_end[2] == 'S';
+}
+
+/* pthread_kill() has woken it when it returns: who sleeps after that went to sleep again. */
+static void *signal_it(void *arg)
+{
+        const struct timespec moment = { .tv_nsec = 1000000 };
+        struct waiter *w = arg;
+
+        while (!is_asleep(w))
+                nanosleep(&moment, NULL);
+        pthread_kill(w->thread, SIGUSR1);
+        for (int looks = 0; looks < 50 && !w->returned; looks = is_asleep(w) ? looks + 1 : 0)
+                nanosleep(&moment, NULL);
+        w->slept_on = !w->returned;
+        if (w->slept_on)
+                backend_wake(w->p->b);
+        return NULL;
+}
+
+static void on_signal(int signal)
+{
+        (void)signal;
+}
+
+/* Also when the same call handed something over, of which the kernel tells then and not of the signal: a host looks at what
+ * its handler has set. */
+static void a_signal_ends_a_wait(void **state)
+{
+        struct waiter w = { .p = pump_new(true), .thread = pthread_self(), .tid = (pid_t)syscall(SYS_gettid) };
+        struct sigaction old, a = { .sa_handler = on_signal };
+        struct slot *s = event_slot(w.p);
+        pthread_t t;
+
+        (void)state;
+        assert_return_code(sigaction(SIGUSR1, &a, &old), errno);
+        use_the_ring(w.p, 0);
+        pump_poll(w.p, 1, s, POLLIN);
+        assert_int_equal(pthread_create(&t, NULL, signal_it, &w), 0);
+        assert_int_equal(pump_turn(w.p, -1), 0);
+        w.returned = true;
+        pthread_join(t, NULL);
+        assert_false(w.slept_on);
+        backend_cancel(w.p->b, w.p->op[1]);
+        assert_int_equal(pump_turn(w.p, -1), 1);
+        slot_unref(s);
+        pump_free(w.p);
+        sigaction(SIGUSR1, &old, NULL);
 }
 
 static void another_thread_ends_a_wait(void **state)
@@ -836,6 +908,7 @@ int main(void)
                 cmocka_unit_test(timers_expire_in_order),
                 cmocka_unit_test(a_timer_is_never_early),
                 cmocka_unit_test(a_cancelled_timer_does_not_fire),
+                cmocka_unit_test(a_signal_ends_a_wait),
                 cmocka_unit_test(another_thread_ends_a_wait),
                 cmocka_unit_test(a_wake_caught_half_way_is_not_left_behind),
                 cmocka_unit_test(polls_need_no_ring),
