@@ -1,8 +1,9 @@
 /* engine/loop.c: turns, dispatch, posts; the only caller of the backend's wait.
  *
  * A turn: posts, then every ready link within its budget, then one wait (which does not wait when more is to be done, or
- * when a callback may have done what the host waits for), then the completions, then every run that something happened to. Collect, then dispatch: nothing here is re-entered, and a callback may start, stop or free
- * what it likes but the loop. Called by hosts and run.c; calls backend.h, link.c and run.c. */
+ * when a callback may have done what the host waits for), then the completions, then every run that something happened to.
+ * Collect, then dispatch: nothing here is re-entered, and a callback may start, stop or free what it likes but the loop.
+ * Called by hosts and run.c; calls backend.h, link.c and run.c. */
 #include "loop.h"
 
 #include <errno.h>
